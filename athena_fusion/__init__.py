@@ -1,0 +1,1 @@
+"""athena_fusion: keeps Oracle Fusion Cloud in step with athenaOne, to the cent, with signed evidence."""

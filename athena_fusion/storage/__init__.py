@@ -1,0 +1,1 @@
+"""Where things are kept: the artifact store (files) and the state database (SQL)."""
