@@ -9,13 +9,14 @@ import io
 import os
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import pyarrow.fs as pafs
 
-_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,179}")
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,179}")
 
 
 class ArtifactError(Exception):
@@ -120,6 +121,6 @@ class ArtifactStore:
         frame.write_parquet(buffer, compression="zstd", statistics=True)
         return self.write_bytes(path, buffer.getvalue())
 
-    def read_frame(self, path: str, columns: list[str] | None = None) -> pl.DataFrame:
+    def read_frame(self, path: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The Parquet frame at `path`."""
-        return pl.read_parquet(io.BytesIO(self.read_bytes(path)), columns=columns)
+        return pl.read_parquet(io.BytesIO(self.read_bytes(path)), columns=list(columns) if columns else None)

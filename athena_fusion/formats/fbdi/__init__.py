@@ -1,0 +1,1 @@
+"""Oracle Fusion file-based data import: positional CSV files inside a ZIP."""

@@ -1,0 +1,1 @@
+"""The only floor that knows Dagster: bindings from assets, checks, schedules and gates to the flows."""

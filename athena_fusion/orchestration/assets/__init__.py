@@ -1,0 +1,1 @@
+"""One thin module per group of the graph. No business rule lives here."""

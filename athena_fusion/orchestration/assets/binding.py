@@ -1,0 +1,52 @@
+"""What the assets of the nightly flow have in common: partitions, owner, checks, and errors shown as findings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from athena_fusion.orchestration.metadata import materialized
+from athena_fusion.orchestration.partitions import BATCH_DATE, NIGHT
+from athena_fusion.revenue.stage import StageResult
+from athena_fusion.runtime import PLATFORM_ERRORS
+
+FINANCE = "team:revenue_accounting"
+INTEGRATION = "team:integration"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named control of an asset. Blocking ones protect money: they stop this partition's run."""
+
+    name: str
+    description: str
+    blocking: bool = True
+
+
+def check_specs(
+    key: Sequence[str], checks: Sequence[Check], partitions: dg.PartitionsDefinition = NIGHT
+) -> list[dg.AssetCheckSpec]:
+    """Specs with the asset's own partitions: without them one bad entity would hold all the others."""
+    return [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=dg.AssetKey(list(key)),
+            description=check.description,
+            blocking=check.blocking,
+            partitions_def=partitions,
+        )
+        for check in checks
+    ]
+
+
+def day_check_specs(key: Sequence[str], checks: Sequence[Check]) -> list[dg.AssetCheckSpec]:
+    """The same for an asset of the whole day."""
+    return check_specs(key, checks, BATCH_DATE)
+
+
+def run_stage(work: Callable[[], StageResult]) -> dg.MaterializeResult:
+    """Do the work; an error of the platform becomes a failure with its own words and no retry."""
+    try:
+        return materialized(work())
+    except PLATFORM_ERRORS as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error

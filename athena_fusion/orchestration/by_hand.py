@@ -1,0 +1,71 @@
+"""Runs started by a person from a terminal: same jobs, same instance, same events as the daemon's runs.
+
+Each entity is one run; `workers` processes share them, as the daemon's run limit would.
+"""
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+
+from athena_fusion.orchestration.entities import register_entities
+from athena_fusion.orchestration.partitions import NightKey
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """How a run ended: the unit (an entity, or the day), its run id, and what stopped it in words."""
+
+    unit: str
+    run_id: str
+    success: bool
+    stopped_by: str
+
+
+def run_nights(day: date, entities: Sequence[str] | None = None, workers: int = 2) -> list[RunReport]:
+    """The `nightly` job of every entity; one that fails never holds the others."""
+    with dg.DagsterInstance.get() as instance:
+        known = register_entities(instance)
+    chosen = list(entities) if entities else known
+    tasks = [("nightly", str(NightKey(day, entity)), entity) for entity in chosen]
+    if workers == 1 or len(tasks) == 1:
+        return [_run(*task) for task in tasks]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=min(workers, len(tasks)), mp_context=context) as pool:
+        return list(pool.map(_run, *zip(*tasks, strict=True)))
+
+
+def run_reload(day: date, entity: str) -> RunReport:
+    """Load and read back again, carrying out the reloads that were asked for."""
+    return _run("reload", str(NightKey(day, entity)), entity)
+
+
+def run_evidence(day: date) -> RunReport:
+    """The day's ledger reconciliation and evidence pack."""
+    return _run("evidence", day.isoformat(), "day")
+
+
+def _run(job: str, partition_key: str, unit: str) -> RunReport:
+    from athena_fusion.definitions import defs
+
+    with dg.DagsterInstance.get() as instance:
+        result = defs.get_job_def(job).execute_in_process(
+            partition_key=partition_key, instance=instance, raise_on_error=False
+        )
+        return RunReport(unit, result.run_id, result.success, _stopped_by(result))
+
+
+def _stopped_by(result: dg.ExecuteInProcessResult) -> str:
+    """The first failed blocking check, or the failure's own words."""
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            evaluation = event.asset_check_evaluation_data
+            if evaluation.blocking and not evaluation.passed:
+                return f"{evaluation.check_name}: {evaluation.description}"
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.error is not None:
+            return event.step_failure_data.error.message.strip()
+    return "" if result.success else "the run failed; see its log in Dagster"

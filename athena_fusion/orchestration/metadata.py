@@ -1,0 +1,48 @@
+"""From a stage's result to what a person sees on an asset: counts, sums, digest, checks, preview."""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from athena_fusion.revenue.stage import CheckOutcome, StageResult
+
+
+def materialized(result: StageResult) -> dg.MaterializeResult:
+    """The materialisation of `result`; its data version is the digest of the signed manifest."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "dagster/row_count": dg.MetadataValue.int(result.rows),
+        "manifest": dg.MetadataValue.path(result.manifest.path),
+        "manifest_sha256": dg.MetadataValue.text(result.manifest.sha256),
+    }
+    for name, amount in result.sums.items():
+        metadata[name] = dg.MetadataValue.text(amount)
+    for name, note in result.notes.items():
+        metadata[name] = dg.MetadataValue.text(note)
+    if result.preview:
+        metadata["preview"] = dg.MetadataValue.md(markdown_table(result.preview))
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(result.manifest.sha256),
+        metadata=metadata,
+        check_results=[check_result(outcome) for outcome in result.checks],
+    )
+
+
+def check_result(outcome: CheckOutcome) -> dg.AssetCheckResult:
+    """Both numbers and their difference; a finding that does not protect money is a warning."""
+    return dg.AssetCheckResult(
+        check_name=outcome.name,
+        passed=outcome.ok,
+        severity=dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN,
+        description=outcome.summary,
+        metadata={"left": outcome.left, "right": outcome.right, "difference": outcome.difference},
+    )
+
+
+def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """A small table for the UI."""
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines += [
+        "| " + " | ".join(row.get(name, "").replace("|", "\\|") for name in names) + " |" for row in rows
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Why anyone may believe the numbers: keys, signed manifests, row-set hashes, the audit chain, secrets."""
