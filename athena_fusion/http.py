@@ -7,6 +7,7 @@ Nothing raised here carries a token, a secret, a query value or a number out of 
 """
 
 import json as jsonlib
+import logging
 import random
 import re
 import threading
@@ -21,10 +22,11 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
-import stamina
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
 from athena_fusion.clock import Clock
+
+_log = logging.getLogger(__name__)
 
 _DAY = 86_400.0
 _READ, _SNIPPET = 4096, 120  # characters of an error body that are looked at, and shown
@@ -41,7 +43,7 @@ _SECRET_TEXT = re.compile(
     r"|(access_token|client_secret|client_assertion|assertion|password)[\"']?\s*[=:]\s*[\"']?[^\"'&\s<]+"
 )
 _LONG_NUMBER = re.compile(r"\d{4,}")
-_VERSION_SEGMENT = re.compile(r"v\d+|r\d|\d+(\.\d+)+", re.IGNORECASE)
+_VERSION_SEGMENT = re.compile(r"v\d+|r\d|oauth2|\d+(\.\d+)+", re.IGNORECASE)
 
 
 class HttpError(Exception):
@@ -356,32 +358,27 @@ class HttpClient:
         """Send a read until it succeeds, fails for good, or a budget is used up."""
         deadline = self._clock.now() + timedelta(seconds=self._retry.total)
         failures = 0
-
-        def pause_or_stop(error: Exception) -> float | bool:
-            # stamina keeps its own time and takes no clock; so the pause is taken here and it is asked to
-            # wait no longer. What remains its work: the loop, and telling the run's log of every repeat.
-            nonlocal failures
-            failures += 1
-            if not isinstance(error, HttpError) or not error.passing:
-                return False
-            pause = self._retry.pause(failures) if error.retry_after is None else error.retry_after
+        while True:
             left = (deadline - self._clock.now()).total_seconds()
-            if failures >= self._retry.attempts or pause >= left:
-                error.add_note(f"tried {failures} time(s) within {self._retry.total:.0f} s")
-                return False
-            if not self._may_repeat():
-                error.add_note(
-                    f"not repeated: repeats exceed {self._retry.share:.0%} of this run's calls to "
-                    f"{self._origin[1]}; stop the run and look at that system first"
-                )
-                return False
+            try:
+                return self._once(call, max(left, 0.1))
+            except HttpError as error:
+                failures += 1
+                pause = self._retry.pause(failures) if error.retry_after is None else error.retry_after
+                left = (deadline - self._clock.now()).total_seconds()
+                if not error.passing:
+                    raise
+                if failures >= self._retry.attempts or pause >= left:
+                    error.add_note(f"tried {failures} time(s) within {self._retry.total:.0f} s")
+                    raise
+                if not self._may_repeat():
+                    error.add_note(
+                        f"not repeated: repeats exceed {self._retry.share:.0%} of this run's calls to "
+                        f"{self._origin[1]}; stop the run and look at that system first"
+                    )
+                    raise
+                _log.warning("%s; repeated in %.1f s (request %s)", error, pause, call.request_id)
             self._clock.sleep(pause)
-            return 0.0
-
-        for attempt in stamina.retry_context(on=pause_or_stop, attempts=None, timeout=None):
-            with attempt:
-                return self._once(call, max((deadline - self._clock.now()).total_seconds(), 0.1))
-        raise AssertionError("the last attempt returns or raises")
 
     def _may_repeat(self) -> bool:
         with self._lock:
@@ -454,7 +451,7 @@ def _lost_answer(call: _Call, lost: _Lost) -> HttpError:
 def _bad_answer(call: _Call, answer: Response, now: datetime) -> HttpError:
     status, rid = answer.status, call.request_id
     title, detail = _words(answer)
-    said = f"{status} {title}" + (f": {detail}" if detail else "")
+    said = f"{status} {title}".strip() + (f": {detail}" if detail else "")
     retry_after = _retry_after(answer.headers.get("retry-after", ""), now)
     if status == 401:
         return Unauthorized(

@@ -1,4 +1,4 @@
-"""Account combinations: segment values of a leg joined by the tenant's chart, each checked against X10."""
+"""Account combinations: segment values of a leg translated by X10, joined by the tenant's chart, and checked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,101 +30,88 @@ def combine(legs: pl.DataFrame, accounts: pl.DataFrame, chart: Chart, x10: pl.Da
     """`combination` and `problem` for every leg, in the order of `legs`.
 
     `legs` has role, company, cost_center, location, service_line (text) and `on` (date of effect). Legs on a
-    `summary` account use the chart's defaults. A problem is text (`X10: ...`); the combination is then null.
+    `summary` account use the chart's defaults. X10 translates every segment value; a value it does not know is a
+    problem (text `X10: ...`) and leaves the combination null. Whether the values are usable is for `check` to say.
     """
     distinct = legs.unique(maintain_order=True)
-    chosen = accounts.select(pl.col("role"), pl.col("account"), pl.col("level"))
-    named = distinct.join(chosen, on="role", how="left", maintain_order="left")
-    built = named.with_columns(
-        pl.when(pl.col("account").is_null())
-        .then(pl.format("accounts: role {} has no account", "role"))
-        .alias("problem")
+    named = distinct.join(
+        accounts.select("role", "account", "level"), on="role", how="left", maintain_order="left"
     )
-    for name in chart.segments:
-        values = pl.DataFrame(
-            {
-                "segment": pl.Series([name], dtype=pl.String).new_from_index(0, named.height),
-                "value": named.select(_source(name, chart)).to_series(),
-                "on": named["on"],
-            }
-        )
-        found = resolve(
-            values,
-            x10,
-            {"segment": "segment", "source_value": "value"},
-            "on",
-            crosswalk="X10",
-            results=["fusion_value"],
-        )
-        built = built.with_columns(
-            found["fusion_value"].alias(f"_{name}"),
-            pl.coalesce("problem", pl.format("X10: no line for {}", found["missing"])).alias("problem"),
-        )
-    built = built.with_columns(
-        pl.when(pl.col("problem").is_null())
-        .then(pl.concat_str([f"_{name}" for name in chart.segments], separator=chart.separator))
-        .alias("combination")
+    values = pl.concat(
+        [
+            named.select("on", _source(name, chart).alias("value"), segment=pl.lit(name))
+            for name in chart.segments
+        ]
     )
-    built = built.with_columns(
-        pl.coalesce("problem", check(built.select("combination", "on"), chart, x10)).alias("problem")
-    )
-    return legs.join(
-        built.select(
-            *legs.columns,
-            pl.when(pl.col("problem").is_null()).then(pl.col("combination")).alias("combination"),
-            "problem",
+    keys = {"segment": "segment", "source_value": "value"}
+    found = resolve(values, x10, keys, "on", crosswalk="X10", results=["fusion_value"])
+    parts = [found.slice(n * named.height, named.height) for n in range(len(chart.segments))]
+    no_account = pl.format("accounts: role {} has no account", pl.col("role").fill_null("(blank)"))
+    built = distinct.with_columns(
+        pl.concat_str([pl.lit(part["fusion_value"]) for part in parts], separator=chart.separator).alias(
+            "combination"
         ),
-        on=legs.columns,
-        how="left",
-        nulls_equal=True,
-        maintain_order="left",
-    ).select("combination", "problem")
+        pl.coalesce(
+            pl.when(pl.lit(named["account"]).is_null()).then(no_account),
+            *(pl.format("X10: no line for {}", pl.lit(part["missing"])) for part in parts),
+        ).alias("problem"),
+    )
+    return legs.join(built, on=legs.columns, how="left", nulls_equal=True, maintain_order="left").select(
+        "combination", "problem"
+    )
 
 
 def check(combinations: pl.DataFrame, chart: Chart, x10: pl.DataFrame) -> pl.Series:
     """The problem of each (`combination`, `on`), null where Fusion is expected to take it.
 
-    A value is usable when X10 has an enabled line for it in effect and no disabled one.
+    A value is usable when X10 has an enabled line for it in effect and no disabled one. The first segment that is
+    not names the problem.
     """
-    asked = combinations.unique().drop_nulls("combination")
+    asked = combinations.unique(maintain_order=True).drop_nulls("combination")
     lines = effective_dates(x10).select(
-        code(pl.col("segment")).alias("_segment"),
-        code(pl.col("fusion_value")).alias("_value"),
-        (code(pl.col("enabled")) == "Y").alias("_enabled"),
+        code(pl.col("segment")).alias("key"),
+        code(pl.col("fusion_value")).alias("value"),
+        (code(pl.col("enabled")) == "Y").alias("enabled"),
         "effective_from",
         "effective_to",
     )
-    problem = pl.lit(None, pl.String)
-    for name in chart.segments:
-        values = asked.select("on", code(chart.segment(name)).alias("_value")).unique()
-        state = (
-            values.join(lines.filter(pl.col("_segment") == name.upper()), on="_value")
-            .filter(in_effect(pl.col("on")))
-            .group_by("on", "_value")
-            .agg(pl.col("_enabled").all().alias(f"_{name}"))
+    values = pl.concat(
+        [
+            asked.with_columns(
+                code(chart.segment(name)).alias("value"),
+                segment=pl.lit(name),
+                key=pl.lit(name.upper()),
+                order=pl.lit(number),
+            )
+            for number, name in enumerate(chart.segments)
+        ]
+    )
+    state = (
+        values.select("on", "key", "value")
+        .unique()
+        .join(lines, on=["key", "value"])
+        .filter(in_effect(pl.col("on")))
+        .group_by("on", "key", "value")
+        .agg(pl.col("enabled").all())
+    )
+    problems = (
+        values.join(state, on=["on", "key", "value"], how="left")
+        .filter(~pl.col("enabled").fill_null(value=False))
+        .sort("order")
+        .unique(["combination", "on"], keep="first", maintain_order=True)
+        .select(
+            "combination",
+            "on",
+            pl.format(
+                "X10: {} {} is {} on {}",
+                "segment",
+                "value",
+                pl.when(pl.col("enabled").is_null()).then(pl.lit("missing")).otherwise(pl.lit("disabled")),
+                pl.col("on").cast(pl.String),
+            ).alias("problem"),
         )
-        asked = asked.with_columns(code(chart.segment(name)).alias("_value"))
-        asked = asked.join(state, on=["on", "_value"], how="left")
-        said = pl.format(
-            "X10: {} {} is {} on {}",
-            pl.lit(name),
-            pl.col("_value"),
-            pl.when(pl.col(f"_{name}").is_null()).then(pl.lit("missing")).otherwise(pl.lit("disabled")),
-            pl.col("on").cast(pl.String),
-        )
-        asked = asked.with_columns(
-            pl.coalesce(
-                problem, pl.when(~pl.col(f"_{name}").fill_null(False)).then(said)
-            ).alias("problem")
-        )
-        problem = pl.col("problem")
-    return combinations.join(
-        asked.select("combination", "on", "problem"),
-        on=["combination", "on"],
-        how="left",
-        nulls_equal=True,
-        maintain_order="left",
-    )["problem"]
+    )
+    return combinations.join(problems, on=["combination", "on"], how="left", maintain_order="left")["problem"]
 
 
 def _source(name: str, chart: Chart) -> pl.Expr:

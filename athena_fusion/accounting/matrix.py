@@ -62,7 +62,7 @@ class Policies:
 def posting_matrix() -> pl.DataFrame:
     """The matrix as written: posting_id, title, category, debit, credit (text) and sign (Int64)."""
     text = resources.files(__package__).joinpath("posting_matrix.csv").read_bytes()
-    return pl.read_csv(text, infer_schema=False, missing_utf8_is_empty_string=True).with_columns(
+    return pl.read_csv(text, infer_schema=False, empty_string_is_null=False).with_columns(
         pl.col("sign").cast(pl.Int64)
     )
 

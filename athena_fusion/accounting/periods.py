@@ -49,7 +49,7 @@ def accounting_dates(
         strategy="forward",
     )
     ahead_of_all = pl.col("post_date") > pl.lit(calendar["end"].max(), pl.Date)
-    ahead = pl.col("status").is_in(_AHEAD) | (pl.col("status").is_null() & ahead_of_all.fill_null(True))
+    ahead = pl.col("status").is_in(_AHEAD) | (pl.col("status").is_null() & ahead_of_all.fill_null(value=True))
     decision = (
         pl.when(pl.col("status") == "Open")
         .then(pl.lit("open"))
@@ -74,7 +74,7 @@ def accounting_dates(
             (pl.col("decision") == "carried").alias("carried"),
             _reason(late_policy).alias("reason"),
         )
-        .select(DECISIONS)
+        .select(*DECISIONS)
     )
 
 

@@ -6,22 +6,23 @@ repeated until `settle_seconds` have passed, so that a late effect must have sho
 Several packages are driven side by side in one loop, because nearly all the time is waiting for Fusion.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import polars as pl
 
 from athena_fusion.clock import Clock
-from athena_fusion.delivery import gate, states
-from athena_fusion.delivery.gateway import FusionGateway, JobKind, NotScheduled
+from athena_fusion.delivery import gate, looks, states
+from athena_fusion.delivery.findings import DeliveryError, failure, log_path
+from athena_fusion.delivery.gateway import FusionGateway, NotScheduled
+from athena_fusion.delivery.looks import Found, Looks, known
 from athena_fusion.delivery.package import Package
-from athena_fusion.delivery.queue import Finding, Kind, put_findings
-from athena_fusion.delivery.reasons import loader_rejects
+from athena_fusion.delivery.queue import put_findings
 from athena_fusion.delivery.states import IntentRow, Overtaken, State
 from athena_fusion.http import HttpError, QuotaExceeded, Refused, Unauthorized, Unavailable
-from athena_fusion.storage.artifacts import ArtifactStore, sha256_hex
+from athena_fusion.storage.artifacts import ArtifactStore
 from athena_fusion.storage.database import Database
 from athena_fusion.trust.audit import AuditLog
 from athena_fusion.trust.manifest import ManifestBook
@@ -29,16 +30,11 @@ from athena_fusion.trust.manifest import ManifestBook
 SUCCESS = frozenset({"SUCCEEDED", "WARNING"})
 TERMINAL = SUCCESS | {"ERROR", "FAILED", "CANCELLED", "EXPIRED", "VALIDATION_FAILED"}
 
-# A request is searched from this long before it was armed: the two clocks may differ.
-_CLOCK_MARGIN = timedelta(hours=1)
 _LONGEST_PAUSE = 60.0
+_MOST_CALLS = 5  # calls of one step with unknown outcome, each settled, before the package is given back
 _NOTHING_HAPPENED = (Unauthorized, QuotaExceeded, Unavailable)
 
 T = TypeVar("T")
-
-
-class DeliveryError(Exception):
-    """The delivery did not do what was asked; the message says what was not done and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +71,6 @@ class LoadResult:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """An earlier effect: the state it proves and the ids that go with it."""
-
-    state: State
-    columns: Mapping[str, str | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class _Step:
     """One call that may take effect once only. `ready` is where it starts, `armed` is written before the call,
     `done` follows with the id in `column`; `refused` is where the intent goes when Fusion says no.
@@ -94,7 +82,7 @@ class _Step:
     done: State
     refused: State
     column: str
-    probe: Callable[[IntentRow], _Found | None]
+    look: Callable[[IntentRow], Found | None]
     call: Callable[[IntentRow], str]
 
 
@@ -106,6 +94,7 @@ class _Run:
     due: datetime
     deadline: datetime
     faults: int = 0
+    unknown: int = 0
     stopped: str = ""
 
 
@@ -124,6 +113,7 @@ class JournalDelivery:
     ) -> None:
         self.gateway, self.database, self.audit = gateway, database, audit
         self.book, self.store, self.clock, self.settings = book, store, clock, settings
+        self._looks = Looks(gateway, settings.autopost_criteria_set)
         upload = _Step(
             "upload",
             State.PLANNED,
@@ -131,7 +121,7 @@ class JournalDelivery:
             State.UPLOADED,
             State.FAILED,
             "document_id",
-            self._find_upload,
+            self._looks.upload,
             self._upload,
         )
         load = _Step(
@@ -141,8 +131,8 @@ class JournalDelivery:
             State.SUBMITTED,
             State.FAILED,
             "load_request_id",
-            self._find_load,
-            lambda row: gateway.submit_load(_known(row.document_id)),
+            self._looks.load,
+            lambda row: gateway.submit_load(known(row.document_id)),
         )
         imports = _Step(
             "import",
@@ -151,7 +141,7 @@ class JournalDelivery:
             State.IMPORT_SUBMITTED,
             State.FAILED,
             "import_request_id",
-            self._find_import,
+            self._looks.imports,
             self._import,
         )
         purge = _Step(
@@ -161,7 +151,7 @@ class JournalDelivery:
             State.PURGE_SUBMITTED,
             State.UNPROVEN,
             "purge_request_id",
-            self._find_purge,
+            self._looks.purge,
             self._purge,
         )
         post = _Step(
@@ -171,8 +161,8 @@ class JournalDelivery:
             State.POST_SUBMITTED,
             State.PROVEN,
             "post_request_id",
-            self._find_post,
-            lambda _: gateway.submit_autopost(_known(settings.autopost_criteria_set)),
+            self._looks.post,
+            lambda _: gateway.submit_autopost(known(settings.autopost_criteria_set)),
         )
         steps = {step.ready: step for step in (upload, load, imports, purge, post)}
         steps |= {step.armed: step for step in steps.values()}
@@ -192,28 +182,20 @@ class JournalDelivery:
         Raises `GateRefused` or `IntentConflict` before anything is sent for any of them. A package that fails
         does not hold the others; its result says why and its findings are in the queue.
         """
-        rows = []
         for package in packages:
             gate.admit(package, self.book, self.store)
-            rows.append(self._plan(package))
-        runs = self.drive(rows, states.LOADING)
+        runs = [self._run(self._plan(package)) for package in packages]
+        self._clear_way(runs)
+        self._drive(runs, states.LOADING)
         return [self._result(run) for run in runs]
-
-    def purge(self, row: IntentRow) -> IntentRow:
-        """Remove what still waits in the interface for a failed attempt; PURGED only when nothing is left."""
-        (run,) = self.drive([row], states.PURGING)
-        if run.row.state is not State.PURGED:
-            raise DeliveryError(
-                f"{row.key}: its rejected rows could not be purged from the interface ({run.stopped}). "
-                "The next attempt was not sent. Press reload again; it goes on from here."
-            )
-        return run.row
 
     def post(self, rows: Sequence[IntentRow]) -> list[IntentRow]:
         """Have proven journals posted, when AutoPost is configured."""
         if self.settings.autopost_criteria_set is None:
             return list(rows)
-        return [run.row for run in self.drive(rows, states.POSTING)]
+        runs = [self._run(row) for row in rows]
+        self._drive(runs, states.POSTING)
+        return [run.row for run in runs]
 
     def latest(self, package: Package) -> Package:
         """The newest attempt for the package's entity, batch date and category; itself when it is the first."""
@@ -228,15 +210,17 @@ class JournalDelivery:
 
     def rows_in_fusion(self, package: Package) -> pl.DataFrame:
         """Every journal line and interface row of the package's group."""
-        return self.gateway.readback(package.group_id, package.ledger_id)
+        return looks.rows_in_fusion(self.gateway, package)
 
     def patiently(self, read: Callable[[], T]) -> T:
-        """The answer of a read, repeated on faults until the job time-out."""
+        """The answer of a read, repeated on passing faults until the job time-out."""
         deadline = self._from_now(self.settings.job_timeout_seconds)
         faults = 0
         while True:
             try:
                 return read()
+            except Refused:
+                raise
             except HttpError as error:
                 faults += 1
                 pause = self._pause(faults, error)
@@ -246,11 +230,33 @@ class JournalDelivery:
 
     # -- the loop ------------------------------------------------------------------------------------------
 
-    def drive(self, rows: Iterable[IntentRow], while_in: frozenset[State]) -> list[_Run]:
+    def _run(self, row: IntentRow) -> _Run:
+        return _Run(row, self.clock.now(), self._from_now(self.settings.job_timeout_seconds))
+
+    def _clear_way(self, runs: Sequence[_Run]) -> None:
+        """Before a later attempt is sent, what waits of the one before is purged: imported after all, it would
+        be in the ledger twice.
+        """
+        before: dict[str, _Run] = {}
+        for run in runs:
+            intent = run.row.package.intent
+            if (
+                intent.attempt > 1
+                and run.row.state in states.LOADING
+                and (old := self.find(intent.again(-1).key))
+            ):
+                before[run.row.key] = self._run(old)
+        self._drive(list(before.values()), states.PURGING)
+        for run in runs:
+            cleared = before.get(run.row.key)
+            if cleared and cleared.row.state is not State.PURGED:
+                run.stopped = (
+                    f"attempt {cleared.row.package.intent.attempt} could not be purged from the interface "
+                    f"({cleared.stopped or cleared.row.state}); this attempt was not sent"
+                )
+
+    def _drive(self, runs: Sequence[_Run], while_in: frozenset[State]) -> None:
         """Move every intent on until it has left `while_in` or must be given back unfinished."""
-        now = self.clock.now()
-        deadline = self._from_now(self.settings.job_timeout_seconds)
-        runs = [_Run(row, now, deadline) for row in rows]
         while active := [run for run in runs if run.row.state in while_in and not run.stopped]:
             wait = (min(run.due for run in active) - self.clock.now()).total_seconds()
             if wait > 0:
@@ -258,7 +264,6 @@ class JournalDelivery:
             for run in active:
                 if run.due <= self.clock.now():
                     self._advance(run)
-        return runs
 
     def _advance(self, run: _Run) -> None:
         try:
@@ -270,6 +275,8 @@ class JournalDelivery:
             standing = self.find(run.row.key)
             assert standing is not None
             run.row, run.due = standing, self._from_now(self.settings.poll_seconds)
+        except Refused as error:  # a read that Fusion will not answer: later calls go on from here
+            run.stopped = str(error)
         except HttpError as error:  # a read failed: that says nothing about the load
             run.faults += 1
             self._later(run, self._pause(run.faults, error), str(error))
@@ -279,19 +286,22 @@ class JournalDelivery:
         if row.state is step.armed and not self._settled(run):
             return
         key = {"intent": row.key, "step": step.name}
-        found = step.probe(row)
+        found = step.look(row)
         if found is not None:
             ids = {name: value for name, value in found.columns.items() if value}
             self.audit.append("fusion.adopted", "ok", **key, state=found.state, **ids)
             self._move(run, found.state, **ids)
             return
+        if run.unknown == _MOST_CALLS:
+            run.stopped = f"{step.name}: {run.unknown} calls without any effect; {row.note}"
+            return
         self.audit.append("fusion.intent", "ok", **key, group_id=row.package.group_id)
-        self._move(run, step.armed)
+        self._write(run, step.armed)
         try:
             made = step.call(run.row)
         except _NOTHING_HAPPENED as error:
             run.faults += 1
-            self._move(run, step.ready)
+            self._write(run, step.ready)
             self._later(run, self._pause(run.faults, error), str(error))
         except (Refused, NotScheduled) as error:
             self.audit.append("fusion.failed", "refused", **key, reason=_brief(error))
@@ -299,7 +309,8 @@ class JournalDelivery:
         except HttpError as error:
             # Armed anew: the call may have left only just now, and settling counts from the last moment it could.
             self.audit.append("fusion.unknown", "unknown", **key, reason=_brief(error))
-            self._move(run, step.armed, note=str(error))
+            self._write(run, step.armed, note=str(error))
+            run.unknown += 1
         else:
             self.audit.append("fusion.sent", "ok", **key, **{step.column: made})
             self._move(run, step.done, **{step.column: made})
@@ -322,7 +333,7 @@ class JournalDelivery:
 
     def _follow(self, run: _Run) -> None:
         column, ended = self._jobs[run.row.state]
-        request_id = _known(getattr(run.row, column))
+        request_id = known(getattr(run.row, column))
         status = self.gateway.status(request_id)
         # Blank: Fusion does not say for requests of another origin, so the tree is asked.
         if status in TERMINAL or not status:
@@ -347,7 +358,7 @@ class JournalDelivery:
             self._fail(run, State.FAILED, f"the file loader ended in {status}; nothing was imported", status)
             return
         rows = self.rows_in_fusion(package)
-        base, waiting = _split(rows)
+        base, waiting = looks.split(rows)
         if len(base):  # somebody's import of all groups was faster
             self._move(run, State.IMPORTED, outcome=status)
             return
@@ -367,7 +378,7 @@ class JournalDelivery:
         self._move(run, State.IMPORTED, outcome=status)
 
     def _purge_ended(self, run: _Run, status: str) -> None:
-        if self._find_purge(run.row) is not None:
+        if self._looks.purge(run.row) is not None:
             self._move(run, State.PURGED, outcome=status)
         elif status in SUCCESS:  # rows of a second load request are left: purge those too
             self._move(run, State.UNPROVEN)
@@ -399,88 +410,40 @@ class JournalDelivery:
 
     def _purge(self, row: IntentRow) -> str:
         # Every load request that left rows of the group behind is purged, one after the other.
-        requests = _load_requests(self.rows_in_fusion(row.package))
+        requests = looks.load_requests(self.rows_in_fusion(row.package))
         if not requests:
             raise Overtaken(row.key)
         return self.gateway.submit_purge(requests[0])
 
-    def _find_upload(self, row: IntentRow) -> _Found | None:
-        document = self._own_document(row.package)
-        return self._find_rows(row, document) or (
-            _Found(State.UPLOADED, {"document_id": document}) if document else None
-        )
-
-    def _find_load(self, row: IntentRow) -> _Found | None:
-        request = self._request(row, JobKind.LOAD, 2, _known(row.document_id))
-        if request:
-            return _Found(State.SUBMITTED, {"load_request_id": request})
-        return self._find_rows(row, row.document_id) if row.state is State.SUBMITTING else None
-
-    def _find_import(self, row: IntentRow) -> _Found | None:
-        # No look at the rows: an import too many finds none to import and changes nothing.
-        request = self._request(row, JobKind.IMPORT, 4, row.package.group_id)
-        return _Found(State.IMPORT_SUBMITTED, {"import_request_id": request}) if request else None
-
-    def _find_purge(self, row: IntentRow) -> _Found | None:
-        _, waiting = _split(self.rows_in_fusion(row.package))
-        return None if len(waiting) else _Found(State.PURGED)
-
-    def _find_post(self, row: IntentRow) -> _Found | None:
-        # One AutoPost run takes every journal of the criteria set: a run begun after the proof serves all
-        # packages proven by then. No margin for clocks here: a run too many posts nothing twice.
-        criteria = _known(self.settings.autopost_criteria_set)
-        for request in self.gateway.search_requests(JobKind.AUTOPOST, row.armed_at):
-            if request.argument(1) == criteria:
-                return _Found(State.POST_SUBMITTED, {"post_request_id": request.request_id})
-        return None
-
-    def _find_rows(self, row: IntentRow, document: str | None) -> _Found | None:
-        """Rows of the group, wherever they come from: in the ledger they are loaded, in the interface they
-        only need the import. GL has no guard of its own against a second load.
-        """
-        base, waiting = _split(self.rows_in_fusion(row.package))
-        if len(base):
-            return _Found(State.IMPORTED, {"document_id": document})
-        if len(waiting):
-            request = _load_requests(waiting)[0]
-            return _Found(State.SUBMITTED, {"document_id": document, "load_request_id": request})
-        return None
-
-    def _own_document(self, package: Package) -> str | None:
-        """A stored document under our prefix that holds our bytes; a cut-off one does not count."""
-        for document_id in self.gateway.find_documents(package.intent.short):
-            if sha256_hex(self.gateway.document(document_id)) == package.sha256:
-                return document_id
-        return None
-
-    def _request(self, row: IntentRow, job: JobKind, argument: int, value: str) -> str | None:
-        """The newest request of a job that names our document or group; never simply the next one."""
-        requests = self.gateway.search_requests(job, row.armed_at - _CLOCK_MARGIN)
-        ours = [request.request_id for request in requests if request.argument(argument) == value]
-        return ours[-1] if ours else None
-
     # -- records -------------------------------------------------------------------------------------------
 
     def _plan(self, package: Package) -> IntentRow:
+        intent = package.intent
         with self.database.begin() as connection:
-            if package.intent.attempt > 1:
-                before = states.find(connection, package.intent.again(-1).key)
+            if intent.attempt > 1 and states.find(connection, intent.key) is None:
+                before = states.find(connection, intent.again(-1).key)
                 if before is not None and before.state is not State.PURGED:
                     raise DeliveryError(
-                        f"{package.intent.key}: attempt {before.package.intent.attempt} is {before.state} and may "
-                        "still be imported; nothing was sent. Use reload, which purges it first."
+                        f"{intent.key}: attempt {intent.attempt - 1} is {before.state} and nobody decided to "
+                        "replace it; nothing was sent. Use reload."
                     )
             return states.plan(connection, package, self.clock.now())
 
     def _move(self, run: _Run, state: State, **columns: Any) -> None:
+        """Progress: the next state, with the time-out counted anew."""
+        self._write(run, state, **columns)
+        self._progressed(run)
+
+    def _write(self, run: _Run, state: State, **columns: Any) -> None:
         columns.setdefault("note", "")
         with self.database.begin() as connection:
             run.row = states.move(connection, run.row, state, self.clock.now(), **columns)
-        self._progressed(run)
 
     def _fail(self, run: _Run, state: State, why: str, status: str | None = None) -> None:
         """Record a refusal or a failed job and stop; a failed load also puts its findings into the queue."""
-        findings = self._failure(run.row, why) if state is State.FAILED else []
+        findings = []
+        if state is State.FAILED:
+            findings = failure(self.store, run.row.package, run.row.load_request_id, why)
         now = self.clock.now()
         with self.database.begin() as connection:
             put_findings(connection, findings, now)
@@ -491,32 +454,7 @@ class JournalDelivery:
     def _progressed(self, run: _Run) -> None:
         run.due = self.clock.now()
         run.deadline = self._from_now(self.settings.job_timeout_seconds)
-
-    def _failure(self, row: IntentRow, why: str) -> list[Finding]:
-        package = row.package
-        log = log_path(package, row.load_request_id)
-        rejects = loader_rejects(self.store.read_bytes(log).decode()) if self.store.exists(log) else {}
-        if not rejects:
-            whole = finding(package, Kind.LOAD_FAILED, package.file_name, why, package.debit_cents)
-            return [whole]
-        lines = self.store.read_frame(
-            package.lines, ["line_key", "combination", "debit_cents", "credit_cents"]
-        )
-        first = min(rejects)
-        findings = []
-        for number, line in enumerate(lines.iter_rows(named=True), start=1):
-            refused = number in rejects
-            findings.append(
-                finding(
-                    package,
-                    Kind.LOADER_REJECT if refused else Kind.HELD,
-                    line["line_key"],
-                    f"The file loader refused row {number}: {rejects[number]}" if refused else held_by(first),
-                    max(line["debit_cents"] or 0, line["credit_cents"] or 0),
-                    combination=line["combination"],
-                )
-            )
-        return findings
+        run.faults = run.unknown = 0
 
     def _keep_log(self, package: Package, request_id: str) -> None:
         """Store the job's log; a job whose log cannot be had has still ended."""
@@ -544,52 +482,8 @@ class JournalDelivery:
         return self.clock.now() + timedelta(seconds=seconds)
 
     def _pause(self, faults: int, error: HttpError) -> float:
-        asked = error.retry_after if isinstance(error, (QuotaExceeded, Unavailable)) else None
-        return max(asked or 0.0, min(_LONGEST_PAUSE, max(self.settings.poll_seconds, 0.05) * 2**faults))
-
-
-def finding(
-    package: Package, kind: Kind, subject: str, reason: str, amount_cents: int, **more: str
-) -> Finding:
-    """A queue finding about one line (or the file) of a package."""
-    intent = package.intent
-    return Finding(
-        kind=kind,
-        stage="load",
-        flow=intent.flow,
-        entity=intent.entity,
-        batch_date=intent.batch_date.isoformat(),
-        category=intent.category,
-        subject=subject,
-        reason=reason,
-        amount_cents=amount_cents,
-        intent_key=intent.key,
-        **more,
-    )
-
-
-def held_by(row: int, why: str = "") -> str:
-    """Words for a healthy line of a group that was not imported."""
-    because = f" ({why})" if why else ""
-    return f"Not imported because of row {row}{because}. Nothing to correct here; it goes with the reload."
-
-
-def log_path(package: Package, request_id: str | None) -> str:
-    """Where the log of a request of this package is stored."""
-    intent = package.intent
-    return (
-        f"assets/journal_load/{intent.batch_date}/{intent.entity}/{intent.short}-{request_id or 'none'}.log"
-    )
-
-
-def _split(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Imported journal lines, and rows that still wait in the interface."""
-    return rows.filter(pl.col("origin") == "BASE"), rows.filter(pl.col("origin") == "INTERFACE")
-
-
-def _load_requests(rows: pl.DataFrame) -> list[str]:
-    waiting = rows.filter(pl.col("origin") == "INTERFACE")
-    return [str(value) for value in waiting.get_column("load_request_id").unique().sort()]
+        grown = max(self.settings.poll_seconds, 0.05) * 2.0 ** min(faults, 10)
+        return max(error.retry_after or 0.0, min(_LONGEST_PAUSE, grown))
 
 
 def _brief(error: Exception) -> str:
@@ -599,8 +493,3 @@ def _brief(error: Exception) -> str:
 
 def _sum(rows: pl.DataFrame, column: str) -> int:
     return int(rows.get_column(column).sum())
-
-
-def _known(value: str | None) -> str:
-    assert value, "this state is only reached with its id recorded"
-    return value

@@ -1,10 +1,14 @@
 """From a stage's result to what a person sees on an asset: counts, sums, digest, checks, preview."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from athena_fusion.revenue.stage import CheckOutcome, StageResult
+if TYPE_CHECKING:  # the flow's libraries are loaded by the run that needs them, not by every process
+    from athena_fusion.revenue.stage import CheckOutcome, StageResult
 
 
 def materialized(result: StageResult) -> dg.MaterializeResult:

@@ -18,7 +18,14 @@ TABLES: dict[str, tuple[str, ...]] = {
     "TRANSACTION": (
         *("CONTEXTID", "TRANSACTIONID", "CLAIMID", "CHARGEID", "PARENTCHARGEID", "CHARGEVOIDPARENTID"),
         *("TRANSACTIONTYPE", "TRANSACTIONTRANSFERTYPE", "TRANSACTIONTRANSFERINTENT", "TRANSACTIONREASON"),
-        *("TRANSACTIONMETHOD", "AMOUNT", "PROCEDURECODE", "OTHERMODIFIER", "CHARGEFROMDATE", "PLACEOFSERVICE"),
+        *(
+            "TRANSACTIONMETHOD",
+            "AMOUNT",
+            "PROCEDURECODE",
+            "OTHERMODIFIER",
+            "CHARGEFROMDATE",
+            "PLACEOFSERVICE",
+        ),
         *("POSTDATE", "TRANSACTIONCREATEDDATETIME", "VOIDEDDATE", "REVERSALFLAG", "PAYMENTBATCHID"),
         *("TRANSACTIONPATIENTINSID", "CUSTOMTRANSACTIONCODE", "CASGROUPCODE", "CARC", "RARC", "LASTUPDATED"),
     ),
@@ -111,7 +118,9 @@ def require(tables: Mapping[str, pl.DataFrame]) -> None:
     """Raise `TableShape` unless every table and column that is read is there."""
     for name, columns in TABLES.items():
         if name not in tables:
-            raise TableShape(f"the delivery has no table {name}; nothing was read. Ask for a complete delivery.")
+            raise TableShape(
+                f"the delivery has no table {name}; nothing was read. Ask for a complete delivery."
+            )
         missing = [column for column in columns if column not in tables[name].columns]
         if missing:
             raise TableShape(
@@ -133,7 +142,9 @@ def joined(tables: Mapping[str, pl.DataFrame], files: Mapping[str, str], practic
     )
     departments = _lookup(tables["DEPARTMENT"], "DEPARTMENTID", {"provider_group": "PROVIDERGROUPID"})
     groups = _lookup(tables["PROVIDERGROUP"], "PROVIDERGROUPID", {"medical_group_id": "MEDICALGROUPID"})
-    insurances = _lookup(tables["PATIENTINSURANCE"], "PATIENTINSURANCEID", {"held_package": "INSURANCEPACKAGEID"})
+    insurances = _lookup(
+        tables["PATIENTINSURANCE"], "PATIENTINSURANCEID", {"held_package": "INSURANCEPACKAGEID"}
+    )
     batches = _lookup(
         tables["PAYMENTBATCH"],
         "PAYMENTBATCHID",
@@ -149,17 +160,15 @@ def joined(tables: Mapping[str, pl.DataFrame], files: Mapping[str, str], practic
         },
     )
     transaction = pl.col("source_table") == "TRANSACTION"
-    patient = pl.col("responsible").str.to_uppercase() == "PATIENT"
+    primary = pl.col("responsible").str.to_uppercase().fill_null("PRIMARY") == "PRIMARY"
     wide = money.with_columns(
         pl.when(transaction).then("practice_id").otherwise(pl.lit(practice_id)).alias("practice_id"),
         pl.when(transaction).then("transaction_type").otherwise("source_table").alias("transaction_type"),
     )
     wide = _left(wide, claims, "claim_id", "CLAIMID", "claim_known").with_columns(
         pl.when(transaction).then("claim_department").otherwise("department").alias("department_id"),
-        # Without an own insurance the claim's primary one answers, unless the patient is responsible.
-        pl.coalesce("patient_insurance", pl.when(~patient.fill_null(False)).then("claim_insurance")).alias(
-            "patient_insurance"
-        ),
+        # Without an own insurance the claim's primary one answers, where no other payer is named responsible.
+        pl.coalesce("patient_insurance", pl.when(primary).then("claim_insurance")).alias("patient_insurance"),
     )
     wide = _left(wide, departments, "department_id", "DEPARTMENTID", "department_known")
     wide = _left(wide, groups, "provider_group", "PROVIDERGROUPID", "group_known")
@@ -185,11 +194,13 @@ def typed(wide: pl.DataFrame) -> pl.DataFrame:
     number = amount.str.contains(_NUMBER)
     fraction = amount.str.extract(r"\.(\d+)$").fill_null("").str.strip_chars_end("0")
     whole = amount.str.extract(r"^[+-]?(\d*)").replace("", "0")
-    cents = whole.cast(pl.Int64, strict=False) * 100 + fraction.str.pad_end(2, "0").cast(pl.Int64, strict=False)
+    cents = whole.cast(pl.Int64, strict=False) * 100 + fraction.str.pad_end(2, "0").cast(
+        pl.Int64, strict=False
+    )
     exact = number & (fraction.str.len_chars() <= 2) & (whole.str.len_chars() <= 15)
     signed = pl.when(amount.str.starts_with("-")).then(-cents).otherwise(cents)
     return wide.with_columns(
-        number.fill_null(False).alias("is_number"),
+        number.fill_null(value=False).alias("is_number"),
         pl.when(exact).then(signed).alias("raw_cents"),
         _date("post_text").alias("post_date"),
         _date("service_text").alias("service_date"),
@@ -205,17 +216,19 @@ def problems(wide: pl.DataFrame, practice_id: str) -> pl.DataFrame:
     """One line (file, row, column, reason, row_id, entity, amount_cents) per thing wrong; the row is not used."""
     blank = {name: pl.col(name).is_null() for name in wide.columns}
     transaction = pl.col("source_table") == "TRANSACTION"
-    known = {name: pl.col(name).fill_null(False) for name in wide.columns if name.endswith("_known")}
+    known = {name: pl.col(name).fill_null(value=False) for name in wide.columns if name.endswith("_known")}
     located = (~transaction | known["claim_known"]) & ~blank["department_id"]
     grouped = located & known["department_known"] & known["group_known"] & ~blank["medical_group_id"]
     own = pl.col("practice_id") == practice_id
-    created = pl.when(transaction).then(pl.lit("TRANSACTIONCREATEDDATETIME")).otherwise(pl.lit("CREATEDDATETIME"))
+    created = (
+        pl.when(transaction).then(pl.lit("TRANSACTIONCREATEDDATETIME")).otherwise(pl.lit("CREATEDDATETIME"))
+    )
     department = pl.when(transaction).then(pl.lit("CLAIMID")).otherwise(pl.lit("DEPARTMENTID"))
     rules: list[tuple[pl.Expr, pl.Expr | str, str]] = [
         (blank["id"], _id_column(), "the row has no id"),
-        (~own.fill_null(False), "CONTEXTID", "the row belongs to another practice, or names none"),
+        (~own.fill_null(value=False), "CONTEXTID", "the row belongs to another practice, or names none"),
         (
-            transaction & ~pl.col("transaction_type").is_in(TYPES).fill_null(False),
+            transaction & ~pl.col("transaction_type").is_in(TYPES).fill_null(value=False),
             "TRANSACTIONTYPE",
             f"transaction type is none of {', '.join(TYPES)}",
         ),
@@ -228,15 +241,31 @@ def problems(wide: pl.DataFrame, practice_id: str) -> pl.DataFrame:
         ),
         (blank["post_text"], "POSTDATE", "post date is missing"),
         (~blank["post_text"] & blank["post_date"], "POSTDATE", "post date is not a date (YYYY-MM-DD)"),
-        (~blank["service_text"] & blank["service_date"], "CHARGEFROMDATE", "service date is not a date (YYYY-MM-DD)"),
+        (
+            ~blank["service_text"] & blank["service_date"],
+            "CHARGEFROMDATE",
+            "service date is not a date (YYYY-MM-DD)",
+        ),
         (
             ~blank["deposit_text"] & blank["deposit_date"],
             "PAYMENTBATCHID",
             "the deposit date of the row's deposit batch is not a date (YYYY-MM-DD)",
         ),
-        (~blank["voided_text"] & blank["voided_date"], "VOIDEDDATE", "voided date is not a date (YYYY-MM-DD)"),
-        (blank["created_at"], created, "creation time is missing or not a US Eastern time (YYYY-MM-DD HH:MM:SS)"),
-        (blank["updated_at"], "LASTUPDATED", "last update is missing or not a US Eastern time (YYYY-MM-DD HH:MM:SS)"),
+        (
+            ~blank["voided_text"] & blank["voided_date"],
+            "VOIDEDDATE",
+            "voided date is not a date (YYYY-MM-DD)",
+        ),
+        (
+            blank["created_at"],
+            created,
+            "creation time is missing or not a US Eastern time (YYYY-MM-DD HH:MM:SS)",
+        ),
+        (
+            blank["updated_at"],
+            "LASTUPDATED",
+            "last update is missing or not a US Eastern time (YYYY-MM-DD HH:MM:SS)",
+        ),
         (
             ~blank["reversal_text"] & ~pl.col("reversal_text").str.to_uppercase().is_in(["Y", "N"]),
             "REVERSALFLAG",
@@ -248,7 +277,11 @@ def problems(wide: pl.DataFrame, practice_id: str) -> pl.DataFrame:
             "CLAIMID",
             "the claim of the row is not in the delivery",
         ),
-        (~located & (~transaction | known["claim_known"]), department, "the row or its claim names no department"),
+        (
+            ~located & (~transaction | known["claim_known"]),
+            department,
+            "the row or its claim names no department",
+        ),
         (located & ~known["department_known"], department, "the department is not in table DEPARTMENT"),
         (
             located & known["department_known"] & ~(known["group_known"] & ~blank["medical_group_id"]),
@@ -287,7 +320,9 @@ def _duplicates(wide: pl.DataFrame) -> pl.DataFrame:
         pl.format(
             "the row id occurs {} times in this delivery, {}; none of them was used",
             pl.len().over("row_id"),
-            pl.when(same).then(pl.lit("each time with the same content")).otherwise(pl.lit("with different content")),
+            pl.when(same)
+            .then(pl.lit("each time with the same content"))
+            .otherwise(pl.lit("with different content")),
         ).alias("reason"),
         "row_id",
         "entity",
@@ -324,7 +359,7 @@ def _lookup(table: pl.DataFrame, key: str, columns: Mapping[str, str]) -> pl.Dat
 
 def _left(wide: pl.DataFrame, table: pl.DataFrame, on: str, key: str, known: str) -> pl.DataFrame:
     return wide.join(
-        table.with_columns(pl.lit(True).alias(known)),
+        table.with_columns(pl.lit(value=True).alias(known)),
         left_on=on,
         right_on=key,
         how="left",
@@ -350,4 +385,6 @@ def _instant(name: str) -> pl.Expr:
         .then(text)
         .str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
     )
-    return local.dt.replace_time_zone(EASTERN, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC")
+    return local.dt.replace_time_zone(EASTERN, ambiguous="latest", non_existent="null").dt.convert_time_zone(
+        "UTC"
+    )

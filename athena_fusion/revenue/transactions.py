@@ -132,7 +132,9 @@ def latest(deliveries: Sequence[Canonical]) -> Canonical:
     has corrected is never posted in its old form.
     """
     number = pl.DataFrame({"_n": range(len(deliveries))}, schema={"_n": pl.Int64})["_n"]
-    rows = pl.concat([d.rows.with_columns(pl.lit(n).alias("_n")) for n, d in zip(number, deliveries, strict=True)])
+    rows = pl.concat(
+        [d.rows.with_columns(pl.lit(n).alias("_n")) for n, d in zip(number, deliveries, strict=True)]
+    )
     bad = pl.concat(
         [d.quarantined.with_columns(pl.lit(n).alias("_n")) for n, d in zip(number, deliveries, strict=True)]
     )

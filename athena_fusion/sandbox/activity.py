@@ -127,7 +127,7 @@ def _draw(entity: Entity, day: date, lines: int, seed: int | str) -> pl.DataFram
 
 def _pick(shift: int, size: int) -> pl.Expr:
     """A number in [0, size) from the claim's bits; different shifts are as good as independent."""
-    return (pl.col("bits") // 2**shift) % size
+    return (pl.col("bits") // (1 << shift)) % size
 
 
 def _lookup(index: pl.Expr, values: list[object], dtype: type[pl.DataType]) -> pl.Expr:
@@ -201,7 +201,11 @@ def _with_claim_columns(drawn: pl.DataFrame, day: date) -> pl.DataFrame:
         share_reason=_lookup(kind, ["COPAY", "COINSURANCE", "DEDUCTIBLE"], pl.String),
         share_carc=_lookup(kind, ["3", "2", "1"], pl.String),
         sequestered=pl.when(medicare).then((allowed - share) * 2 // 100).otherwise(0),
-        mips=pl.when(pl.col("scenario") != "mips").then(0).when(_pick(55, 3) > 0).then(bonus).otherwise(-bonus),
+        mips=pl.when(pl.col("scenario") != "mips")
+        .then(0)
+        .when(_pick(55, 3) > 0)
+        .then(bonus)
+        .otherwise(-bonus),
         primary_ins=pl.when(pl.col("self_pay")).then(None).otherwise(pl.col("patientid") * 10 + 1),
         secondary_ins=pl.when(medicare).then(pl.col("patientid") * 10 + 2),
     ).with_columns(paid=pl.col("allowed") - pl.col("share") - pl.col("sequestered") + pl.col("mips"))

@@ -75,7 +75,13 @@ def _golden_day() -> Frames:
     # E20, E21: the insurer takes back an old payment and its contractual
     book.row(taken, "PAYMENT", 4100, transactionmethod="EFT", reversalflag="Y")
     book.row(
-        taken, "ADJUSTMENT", 2200, transactionreason="CONTRACTUAL", casgroupcode="CO", carc="45", reversalflag="Y"
+        taken,
+        "ADJUSTMENT",
+        2200,
+        transactionreason="CONTRACTUAL",
+        casgroupcode="CO",
+        carc="45",
+        reversalflag="Y",
     )
     return book.frames()
 
@@ -100,7 +106,9 @@ class _Book:
         self._day = day
         self._post = (post_date or day).isoformat()
         self._at = datetime(day.year, day.month, day.day, 9, tzinfo=ZoneInfo(ZONE))
-        self._rows: dict[str, list[dict[str, Any]]] = {n: [] for n in ("claim", "txn", "unapplied", "unpostable")}
+        self._rows: dict[str, list[dict[str, Any]]] = {
+            n: [] for n in ("claim", "txn", "unapplied", "unpostable")
+        }
         self._patients: dict[int, int] = {}
         self._steps: dict[int, int] = {}
         self._services: dict[int, str] = {}
@@ -113,6 +121,8 @@ class _Book:
         self._patients[number] = patient
         self._services[number] = (service or self._day).isoformat()
         old = service is not None and service < DAY
+        if old:
+            self._steps[number] = 1  # the charge itself is older than this ledger
         created = self._at - timedelta(days=60) if old else self._at
         self._rows["claim"].append(
             {
@@ -189,7 +199,7 @@ class _Book:
 
     def transfer(self, claim: int, amount: int, reason: str, carc: str) -> int:
         """Both legs, primary insurance to patient; the id of the leg that came in."""
-        told = {"transactionreason": reason, "casgroupcode": "PR", "carc": carc}
+        told: dict[str, Any] = {"transactionreason": reason, "casgroupcode": "PR", "carc": carc}
         out = self.row(claim, "TRANSFEROUT", -amount, transactiontransferintent="Patient", **told)
         return self.patient_row(claim, "TRANSFERIN", amount, same_time=True, chargeid=out, **told)
 

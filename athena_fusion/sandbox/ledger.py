@@ -21,7 +21,6 @@ _VOID_STEP = 99  # row id of a void entered on a later day: its claim's, ending 
 _INDEXES = (
     "CREATE INDEX txn_created ON txn (created_utc)",
     "CREATE INDEX txn_voided ON txn (voided_utc) WHERE voided_utc IS NOT NULL",
-    "CREATE INDEX txn_claim ON txn (claimid)",
     "CREATE INDEX claim_created ON claim (created_utc)",
 )
 
@@ -78,7 +77,7 @@ class Ledger:
                 marks = ", ".join("?" * len(columns))
                 connection.executemany(
                     f"INSERT INTO {table} VALUES ({marks})",  # noqa: S608 - names of our own tables
-                    getattr(activity, table).iter_rows(),
+                    getattr(activity, table).rows(),
                 )
             voided = sum(_void_yesterday(connection, entity.ordinal, day) for entity in world.entities)
             connection.execute("INSERT INTO business_day VALUES (?, ?)", (day.isoformat(), activity.lines))

@@ -64,6 +64,7 @@ class Department:
     """A department; one that is hidden in the patient portal is listed only on request."""
 
     id: str
+    entity_id: str
     name: str
     provider_group_id: str
     cost_center: str
@@ -137,6 +138,7 @@ def _entity(index: int) -> Entity:
     departments = tuple(
         Department(
             id=f"{number}{k + 1}",
+            entity_id=number,
             name=f"{PRACTICE_NAME} {number} {('Main', 'North')[k]}",
             provider_group_id=f"{number}0",
             cost_center=f"{2100 + 20 * index + 10 * k}",

@@ -115,6 +115,21 @@ class ArtifactStore:
             if info.type == pafs.FileType.File and not info.base_name.startswith(".")
         )
 
+    @contextmanager
+    def local_folder(self, prefix: str) -> Iterator[Path]:
+        """The files below `prefix` as a local folder to read from; a copy that goes away where they are remote."""
+        if self._local:
+            folder = Path(self._full(prefix))
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
+            return
+        with tempfile.TemporaryDirectory() as place:
+            for path in self.list(prefix):
+                target = Path(place, path[len(prefix) + 1 :])
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self.read_bytes(path))
+            yield Path(place)
+
     def write_frame(self, path: str, frame: pl.DataFrame) -> Artifact:
         """Store a frame as Parquet (zstd) with its statistics; the digest is that of the file."""
         buffer = io.BytesIO()

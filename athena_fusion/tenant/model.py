@@ -55,11 +55,18 @@ def _day(value: object) -> object:
     return value
 
 
-def _zone(value: str) -> str:
+def is_zone(name: str) -> bool:
+    """Whether `name` is a time zone of the IANA database."""
     try:
-        ZoneInfo(value)
+        ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{value!r} is not a time zone such as America/New_York") from None
+        return False
+    return True
+
+
+def _zone(value: str) -> str:
+    if not is_zone(value):
+        raise ValueError(f"{value!r} is not a time zone such as America/New_York")
     return value
 
 
@@ -259,7 +266,7 @@ class Entity(Frozen):
     legal_entity: str
     company: str
     business_unit: str
-    zone: Zone
+    zone: str
     late_policy: Literal["next_open_first_day", "hold", "reject"]
     effective_from: date
     effective_to: date | None
@@ -312,15 +319,19 @@ class Crosswalk(Frozen):
 class Tenant(Settings):
     """The whole configuration.
 
-    `accounts` is keyed by role, `crosswalks` by id (`x2` .. `x10`). `files` gives the SHA-256 of each file;
+    `accounts` is keyed by role, `crosswalks` by id (`x2` .. `x10`). `tables` holds the frames (with `line`) of
+    billing_entities (X1), accounts and periods, for work on whole columns. `files` gives the SHA-256 of each file;
     `version_hash` is the SHA-256 of `files` written as `sha256sum` would (values of environment variables
     are not part of it).
     """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     entities: tuple[Entity, ...]
     accounts: Mapping[str, Account]
     periods: tuple[Period, ...]
     crosswalks: Mapping[str, Crosswalk]
+    tables: Mapping[str, pl.DataFrame]
     files: Mapping[str, str]
     version_hash: str
 

@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Column:
-    """`kind` is text, date, whole (number) or flag (Y/N); `pattern` must match the whole text."""
+    """`kind` is text, date or whole (number); `pattern` must match the whole text."""
 
     name: str
     pattern: str = r".+"
@@ -128,7 +128,12 @@ CHANGES = Table(
 CROSSWALKS = {
     "x2": Table(
         "crosswalks/x2_departments.csv",
-        (Column("department_id", _ID), Column("cost_center", _VALUE), Column("location", _VALUE), *_EFFECTIVE),
+        (
+            Column("department_id", _ID),
+            Column("cost_center", _VALUE),
+            Column("location", _VALUE),
+            *_EFFECTIVE,
+        ),
         ("department_id",),
         "department",
     ),
@@ -141,7 +146,9 @@ CROSSWALKS = {
     "x4": Table(
         "crosswalks/x4_transactions.csv",
         (
-            Column("transaction_type", "CHARGE|PAYMENT|ADJUSTMENT|TRANSFERIN|TRANSFEROUT|UNAPPLIED|UNPOSTABLE"),
+            Column(
+                "transaction_type", "CHARGE|PAYMENT|ADJUSTMENT|TRANSFERIN|TRANSFEROUT|UNAPPLIED|UNPOSTABLE"
+            ),
             *_any("subtype", "responsible", "reason", "method", "cas_group", "carc", "rarc", "custom_code"),
             Column("reversal", "Y|N", blank=True),
             Column("posting_id", POSTING_ID),
@@ -177,7 +184,7 @@ CROSSWALKS = {
             Column("segment"),
             Column("source_value"),
             Column("fusion_value", _VALUE),
-            Column("enabled", "Y|N", "flag"),
+            Column("enabled", "Y|N"),
             *_EFFECTIVE,
         ),
         ("segment", "source_value"),
@@ -186,12 +193,7 @@ CROSSWALKS = {
 }
 TABLES = (ENTITIES, ACCOUNTS, PERIODS, CHANGES, *CROSSWALKS.values())
 
-_DTYPES: dict[str, pl.DataType] = {
-    "text": pl.String(),
-    "date": pl.Date(),
-    "whole": pl.Int64(),
-    "flag": pl.Boolean(),
-}
+_DTYPES: dict[str, pl.DataType] = {"text": pl.String(), "date": pl.Date(), "whole": pl.Int64()}
 
 
 def read_rows(table: Table, data: bytes) -> tuple[list[Row], list[Finding]]:
@@ -255,7 +257,7 @@ def _row(
     return row
 
 
-def _value(column: Column, text: str) -> str | date | int | bool | None:
+def _value(column: Column, text: str) -> str | date | int | None:
     if text != text.strip():
         raise ValueError(f"{text!r} has blanks around it")
     if not text:
@@ -274,33 +276,29 @@ def _value(column: Column, text: str) -> str | date | int | bool | None:
         known = all(re.fullmatch(r"[\w/ ]+", choice) for choice in choices)
         hint = f"; known are {', '.join(choices)}" if known else f" (pattern {column.pattern})"
         raise ValueError(f"{text!r} is not accepted{hint}")
-    if column.kind == "whole":
-        return int(text)
-    return text == "Y" if column.kind == "flag" else text
+    return int(text) if column.kind == "whole" else text
+
+
+def _end(row: Row) -> date:
+    return row.get("effective_to") or date.max
 
 
 def _repeats(table: Table, rows: list[Row]) -> list[Finding]:
-    """Rows of one key that hold at the same time; without effective dates every repetition is one."""
+    """Rows of one key that hold at the same time; without effective dates every repetition does."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in table.key), []).append(row)
     findings = []
     for key, group in groups.items():
         what = f"{table.noun} {' / '.join('any' if part is None else str(part) for part in key)}"
-        dated = "effective_from" in group[0]
-        standing, *others = sorted(group, key=lambda row: (row["effective_from"], row["line"])) if dated else group
+        standing, *others = sorted(group, key=lambda row: (row.get("effective_from", date.min), row["line"]))
         for row in others:
-            if not dated:
-                findings.append(Finding(table.file, row["line"], f"{what} is there twice (line {standing['line']})"))
-            elif standing["effective_to"] is None or standing["effective_to"] >= row["effective_from"]:
-                message = (
-                    f"{what} has overlapping rows {range_text(standing)} (line {standing['line']}) "
-                    f"and {range_text(row)}"
-                )
-                findings.append(Finding(table.file, row["line"], message))
-                if standing["effective_to"] is None or (
-                    row["effective_to"] is not None and row["effective_to"] < standing["effective_to"]
-                ):
-                    continue
-            standing = row
+            early, late = sorted((standing, row), key=lambda row: row["line"])
+            if "effective_from" not in row:
+                message = f"{what} is there twice (line {early['line']})"
+                findings.append(Finding(table.file, late["line"], message))
+            elif _end(standing) >= row["effective_from"]:
+                ranges = f"{range_text(early)} (line {early['line']}) and {range_text(late)}"
+                findings.append(Finding(table.file, late["line"], f"{what} has overlapping rows {ranges}"))
+            standing = max(standing, row, key=_end)
     return findings

@@ -120,7 +120,7 @@ class AuditLog:
                 select(audit_checkpoint).order_by(audit_checkpoint.c.seq.desc()).limit(1)
             ).one_or_none()
             if previous is not None and previous.seq == seq:
-                return Checkpoint(seq, bytes(previous.body), previous.jws.encode())
+                return Checkpoint(seq, _raw(previous.body), _raw(previous.jws))
             now = iso_z(self._clock.now())
             before = hashlib.sha256(previous.body).hexdigest() if previous is not None else ""
             body = rfc8785.dumps(
@@ -149,13 +149,17 @@ class AuditLog:
         with self._database.begin() as connection:
             end, head = _head(connection)
             own = [
-                Checkpoint(row.seq, bytes(row.body), row.jws.encode())
+                Checkpoint(row.seq, _raw(row.body), _raw(row.jws))
                 for row in connection.execute(select(audit_checkpoint).order_by(audit_checkpoint.c.seq))
             ]
-            stored = connection.execute(select(func.max(audit_event.c.seq))).scalar() or 0
+            lowest, highest = connection.execute(
+                select(func.min(audit_event.c.seq), func.max(audit_event.c.seq))
+            ).one()
         keys = self._keys.public()
         marks: dict[int, list[str]] = {}
         problems: list[tuple[int, str]] = []
+        if lowest is not None and lowest < 1:
+            problems.append((lowest, f"event {lowest} was added before the first"))
         before = ""
         for position, checkpoint in enumerate((*own, *published)):
             try:
@@ -172,7 +176,7 @@ class AuditLog:
             marks.setdefault(checkpoint.seq, []).append(str(body["hash"]))
 
         seq, digest, bad = 0, _START, ""
-        for seq, digest, bad in self._recompute(max(end, stored)):
+        for seq, digest, bad in self._recompute(max(end, highest or 0)):
             if not bad and any(mark != digest.hex() for mark in marks.pop(seq, [])):
                 bad = f"event {seq} differs from what checkpoint {seq} signed"  # noqa: PLW2901
             if bad:
@@ -206,8 +210,9 @@ class AuditLog:
                 if row.seq != expected:
                     yield expected, digest, f"event {expected} is missing"
                     return
-                digest = chain_hash(digest, row.seq, row.body)
-                yield row.seq, digest, _row_problem(row.seq, row.id, row.ts, row.body, digest == row.hash)
+                body = _raw(row.body)
+                digest = chain_hash(digest, expected, body)
+                yield expected, digest, _row_problem(expected, row.id, row.ts, body, digest == row.hash)
                 expected += 1
 
     @contextmanager
@@ -252,7 +257,12 @@ def read_checkpoint(checkpoint: Checkpoint, keys: KeySet) -> dict[str, object]:
 
 def _head(connection: Connection) -> tuple[int, bytes]:
     row = connection.execute(select(audit_head.c.seq, audit_head.c.hash).with_for_update()).one_or_none()
-    return (row.seq, bytes(row.hash)) if row is not None else (0, _START)
+    return (row.seq, _raw(row.hash)) if row is not None else (0, _START)
+
+
+def _raw(value: object) -> bytes:
+    # SQLite keeps any type in any column: whatever an attacker left there must not stop the verification.
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _set_head(connection: Connection, seq: int, digest: bytes, *, first_time: bool) -> None:

@@ -7,7 +7,7 @@ correction is a new manifest with the next attempt number that names the one it 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -63,7 +63,8 @@ class ChainBroken(Exception):
 class Subject:
     """A file that a manifest speaks for: its store path, SHA-256 (hex), bytes, media type and rows if it has any.
 
-    `carried` says whether the bytes travel in the evidence pack; by default they do not.
+    A pack manifest alone names its files from the pack's root instead. `carried` says whether the bytes travel in
+    the evidence pack; by default they do not.
     """
 
     name: str
@@ -233,6 +234,25 @@ class ManifestBook:
             row = connection.execute(query.order_by(index.attempt.desc()).limit(1)).one_or_none()
         return ManifestRef(row.path, row.sha256) if row is not None else None
 
+    def latest_per_day(
+        self, *, stage: str, flow: str, unit: str, since: date, until: date
+    ) -> list[ManifestRef]:
+        """The highest attempt of every business date in [since, until], oldest first."""
+        index = manifest_index.c
+        query = (
+            select(index.path, index.sha256, index.business_date)
+            .where(
+                index.stage == stage,
+                index.flow == flow,
+                index.unit == unit,
+                index.business_date.between(since.isoformat(), until.isoformat()),
+            )
+            .order_by(index.business_date, index.attempt)
+        )
+        with self._database.begin() as connection:
+            newest = {row.business_date: row for row in connection.execute(query)}
+        return [ManifestRef(row.path, row.sha256) for row in newest.values()]
+
     def next_attempt(self, *, stage: str, flow: str, unit: str, business_date: date) -> int:
         """One more than the highest attempt that was signed."""
         last = self.latest(stage=stage, flow=flow, unit=unit, business_date=business_date)
@@ -242,10 +262,11 @@ class ManifestBook:
         """The manifest, with digest, signature and key window checked. Raises `ChainBroken`."""
         return self._read(ref, self._keys.public())
 
-    def verify_chain(self, ref: ManifestRef) -> list[Manifest]:
+    def verify_chain(self, ref: ManifestRef, *, external: Collection[str] = ()) -> list[Manifest]:
         """All manifests that `ref` rests on, predecessors first and `ref` last. Raises `ChainBroken`.
 
-        A pack is a closed book: the manifests before an earlier pack are not opened again.
+        A pack is a closed book: the manifests before an earlier pack are not opened again. Nor are those whose
+        digest is in `external`.
         """
         keys = self._keys.public()
         done: dict[str, Manifest] = {}
@@ -257,7 +278,9 @@ class ManifestBook:
                 continue
             manifest = self._read(current, keys)
             closed = manifest.stage == "pack" and current.sha256 != ref.sha256
-            missing = [] if closed else [link for link in manifest.prev if link.sha256 not in done]
+            missing = (
+                [] if closed else [link for link in manifest.prev if link.sha256 not in {*done, *external}]
+            )
             if missing:  # a digest cannot lie before itself, so this ends
                 waiting.extend(missing)
             else:

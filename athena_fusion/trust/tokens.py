@@ -289,7 +289,7 @@ class TokenSource:
                         rows.set_pause(self._quota_key, until)
                     except HttpError:
                         if usable:
-                            return usable._replace(refresh_at=now + _OUTAGE_PAUSE)
+                            return usable._replace(refresh_at=self._now() + _OUTAGE_PAUSE)
                         raise
                     else:
                         rows.put(purpose, issued)

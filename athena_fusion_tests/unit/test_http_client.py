@@ -335,7 +335,7 @@ def test_error_bodies_are_read(body: object, title: str, words: str) -> None:
 def test_html_instead_of_json_is_named_with_its_first_words() -> None:
     page = "<html>Sign in</html>"
     server = Server(httpx.Response(200, html=page))
-    with client(server) as http, pytest.raises(NotJson, match="text/html.*Sign in") as caught:
+    with client(server) as http, pytest.raises(NotJson, match=r"text/html.*Sign in") as caught:
         http.get("/x").json()
     assert len(str(caught.value)) < 300
 

@@ -1,14 +1,18 @@
 """What the assets of the nightly flow have in common: partitions, owner, checks, and errors shown as findings."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from athena_fusion.orchestration.metadata import materialized
 from athena_fusion.orchestration.partitions import BATCH_DATE, NIGHT
-from athena_fusion.revenue.stage import StageResult
-from athena_fusion.runtime import PLATFORM_ERRORS
+
+if TYPE_CHECKING:
+    from athena_fusion.revenue.stage import StageResult
 
 FINANCE = "team:revenue_accounting"
 INTEGRATION = "team:integration"
@@ -46,6 +50,8 @@ def day_check_specs(key: Sequence[str], checks: Sequence[Check]) -> list[dg.Asse
 
 def run_stage(work: Callable[[], StageResult]) -> dg.MaterializeResult:
     """Do the work; an error of the platform becomes a failure with its own words and no retry."""
+    from athena_fusion.runtime import PLATFORM_ERRORS
+
     try:
         return materialized(work())
     except PLATFORM_ERRORS as error:

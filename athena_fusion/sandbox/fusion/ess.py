@@ -25,7 +25,6 @@ _WAITING, _READYING, _RUNNING = 0.1, 0.1, 0.8  # shares of a job's duration
 class Chain:
     """What follows when a root request of importBulkData has ended. Travels as JSON in the request row."""
 
-    import_package: str = ""
     import_definition: str = ""
     import_arguments: tuple[str, ...] = ()
     extract: str = "NONE"

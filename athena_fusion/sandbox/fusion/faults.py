@@ -98,7 +98,7 @@ class DroppedConnection(Response):
     def __init__(self) -> None:
         super().__init__(status_code=200)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI form
         await send(
             {
                 "type": "http.response.start",

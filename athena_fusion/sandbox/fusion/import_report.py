@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from athena_fusion.sandbox.fusion.amounts import ZERO, plain
+from athena_fusion.sandbox.fusion.line_checks import SEGMENTS
 
 if TYPE_CHECKING:
     from athena_fusion.sandbox.fusion.journal_import import Group
@@ -62,7 +63,7 @@ def _totals(source: str, group: Group) -> str:
 
 def _error_line(source: str, line: Line) -> str:
     row = line.row
-    account = ".".join(row[f"SEGMENT{n}"] for n in range(1, 31) if row[f"SEGMENT{n}"])
+    account = ".".join(filter(None, map(row.get, SEGMENTS)))
     return (
         f"{','.join(line.codes)} | {source} | {row['ACCOUNTING_DATE']} | {row['CURRENCY_CODE']} |"
         f" {row['ENTERED_DR'] or ''} | {row['ENTERED_CR'] or ''} | {account}"

@@ -9,7 +9,7 @@ from decimal import Decimal
 from athena_fusion.sandbox.fusion import import_report
 from athena_fusion.sandbox.fusion.amounts import ZERO, plain
 from athena_fusion.sandbox.fusion.ess import Run
-from athena_fusion.sandbox.fusion.line_checks import Line, LineChecks, balance
+from athena_fusion.sandbox.fusion.line_checks import COLUMNS, REFERENCES, Line, LineChecks, balance
 
 
 @dataclass
@@ -82,7 +82,7 @@ def select(run: Run, source: str, ledger_id: str, group: str | None) -> dict[str
     """Interface lines of the source and ledger by group id; lines of no ledger at all come along."""
     if all(source != known.name for known in run.pod.setup.sources):
         return {}
-    sql = "SELECT * FROM gl_interface WHERE USER_JE_SOURCE_NAME = ?"
+    sql = f"SELECT {', '.join(COLUMNS)} FROM gl_interface WHERE USER_JE_SOURCE_NAME = ?"  # noqa: S608 - fixed names
     parameters: list[str] = [source]
     if group is None:
         sql += " AND GROUP_ID IS NULL"
@@ -90,7 +90,8 @@ def select(run: Run, source: str, ledger_id: str, group: str | None) -> dict[str
         sql += " AND GROUP_ID = ?"
         parameters.append(group)
     groups: dict[str | None, list[Line]] = defaultdict(list)
-    for row in run.connection.execute(sql + " ORDER BY id", parameters):
+    for values in run.connection.execute(sql + " ORDER BY id", parameters):
+        row = dict(zip(COLUMNS, values, strict=True))
         ledger = run.pod.ledger(ledger_id=row["LEDGER_ID"], name=row["LEDGER_NAME"])
         if ledger is not None and ledger.id != ledger_id:
             continue
@@ -157,7 +158,7 @@ class Writer:
     def _batch(self, group: Group, reference1: str | None, period: str, lines: Sequence[Line]) -> int:
         first = lines[0].row
         flag = first["ACTUAL_FLAG"]
-        name = f"{reference1 or ''} {self._source.name} {flag} {group.id or ''} {self._run.request} N".strip()
+        name = f"{(reference1 or '')[:50]} {self._source.name} {flag} {group.id or ''} {self._run.request} N".strip()
         cursor = self._connection.execute(
             "INSERT INTO gl_je_batches (name, description, status, group_id, source, ledger_id, period_name,"
             " import_request, created_by, created, total_dr, total_cr)"
@@ -215,7 +216,7 @@ class Writer:
 
     def _detail(self, line: Line) -> tuple[object, ...]:
         keep = self._source.import_references
-        references = [line.row[f"REFERENCE{n}"] if keep else None for n in range(21, 31)]
+        references = map(line.row.get, REFERENCES) if keep else [None] * len(REFERENCES)
         return (
             self._combination(line),
             line.row["ENTERED_DR"],

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from athena_fusion.sandbox.fusion.amounts import ZERO, stored
 from athena_fusion.sandbox.fusion.chart import Account, Chart, Verdict
@@ -12,13 +13,33 @@ from athena_fusion.sandbox.fusion.setup import Ledger
 
 CENT = Decimal("0.01")
 USABLE = ("Open", "Future Enterable")
+SEGMENTS = tuple(f"SEGMENT{n}" for n in range(1, 31))
+REFERENCES = tuple(f"REFERENCE{n}" for n in range(21, 31))
+COLUMNS = (
+    *(
+        "id",
+        "STATUS",
+        "LEDGER_ID",
+        "LEDGER_NAME",
+        "ACCOUNTING_DATE",
+        "PERIOD_NAME",
+        "DATE_CREATED",
+        "GROUP_ID",
+    ),
+    *("USER_JE_CATEGORY_NAME", "CURRENCY_CODE", "ACTUAL_FLAG", "ENCUMBRANCE_TYPE_ID"),
+    *("ENTERED_DR", "ENTERED_CR", "ACCOUNTED_DR", "ACCOUNTED_CR"),
+    *("USER_CURRENCY_CONVERSION_TYPE", "CURRENCY_CONVERSION_DATE", "CURRENCY_CONVERSION_RATE"),
+    *("REFERENCE1", "REFERENCE2", "REFERENCE4", "REFERENCE5", "REFERENCE6", "REFERENCE7", "REFERENCE8"),
+    *("REFERENCE10", *REFERENCES, *SEGMENTS),
+)
+"""What an import reads of an interface row."""
 
 
 @dataclass
 class Line:
     """An interface row and what the import found out about it. `codes` are errors and warnings in report order."""
 
-    row: sqlite3.Row
+    row: dict[str, Any]  # of COLUMNS; text or None, but for the id
     ledger: Ledger | None
     period: str | None = None
     account: Account | None = None
@@ -64,9 +85,7 @@ class LineChecks:
 
     def check(self, line: Line) -> None:
         """Fill in the line's period, account, rate and codes."""
-        account = self.chart.check(
-            tuple(line.row[f"SEGMENT{n}"] for n in range(1, 31)), line.row["ACCOUNTING_DATE"]
-        )
+        account = self.chart.check(tuple(map(line.row.get, SEGMENTS)), line.row["ACCOUNTING_DATE"])
         if isinstance(account, Verdict):
             line.codes.append(account.code)
             line.descriptions.append(account.description)
@@ -97,7 +116,9 @@ class LineChecks:
         row, ledger = line.row, line.ledger
         if row["CURRENCY_CODE"] not in self._setup.currencies:
             yield "EC08"
-        elif ledger is not None and row["CURRENCY_CODE"] == ledger.currency:
+        elif ledger is None:
+            return  # without a ledger there is no ledger currency to compare with
+        elif row["CURRENCY_CODE"] == ledger.currency:
             for side in ("DR", "CR"):
                 if row[f"ACCOUNTED_{side}"] not in {None, row[f"ENTERED_{side}"]}:
                     yield "EC12"

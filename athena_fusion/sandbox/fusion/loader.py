@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 
 from athena_fusion.sandbox.fusion.amounts import plain
 from athena_fusion.sandbox.fusion.ess import Run
@@ -68,7 +69,7 @@ def load_file(run: Run) -> str:
     if row is None:
         return run.refuse("The document was removed from UCM.")
     content = unpack(row["content"], run.pod.setup.max_zip_bytes)
-    good: list[tuple[str | None, ...]] = []
+    good: list[dict[str, str]] = []
     read = rejected = 0
     run.log += ["SQL*Loader: Release 19.0.0.0.0", "Table GL_INTERFACE, loaded from every logical record."]
     for number, record in enumerate(records(content), start=1):
@@ -167,22 +168,21 @@ def records(content: bytes) -> Iterator[list[str] | RecordRejected]:
             yield record
 
 
-def convert(record: list[str]) -> tuple[str | None, ...]:
-    """Column values of one record by position; missing tail = NULL, fields after the last column are ignored.
+def convert(record: list[str]) -> dict[str, str]:
+    """Column values of one record by position; blanks stay NULL, fields after the last column are ignored.
 
     Raises `RecordRejected`.
     """
-    values: list[str | None] = [None] * len(_COLUMNS)
-    for position, (column, raw) in enumerate(zip(_COLUMNS, record, strict=False)):
+    values: dict[str, str] = {}
+    for column, raw in zip(_COLUMNS, record, strict=False):
         if raw and (value := raw.strip(" \t")):
-            values[position] = _CONVERT[column.kind](column, value)
-    for position in _NOT_NULL:
-        if values[position] is None:
-            name = _COLUMNS[position].name
+            values[column.name] = _CONVERT[column.kind](column, value)
+    for name in _NOT_NULL:
+        if name not in values:
             raise RecordRejected(
                 name, f'ORA-01400: cannot insert NULL into ("FUSION"."GL_INTERFACE"."{name}")'
             )
-    return tuple(values)
+    return values
 
 
 def _text(column: LayoutColumn, value: str) -> str:
@@ -209,20 +209,29 @@ def _number(column: LayoutColumn, value: str) -> str:
 
 
 def _date(column: LayoutColumn, value: str) -> str:
+    day = _parse_day(value)
+    if day.startswith("ORA-"):
+        raise RecordRejected(column.name, day)
+    return day
+
+
+@lru_cache(maxsize=1000)  # a file repeats a handful of days in thousands of records
+def _parse_day(value: str) -> str:
+    """ISO date, or the error text."""
     match = _DATE.fullmatch(value)
     if match is None:
-        raise RecordRejected(column.name, "ORA-01861: literal does not match format string")
+        return "ORA-01861: literal does not match format string"
     year, month, day = (int(part) for part in match.groups())
     if not 1 <= month <= 12:
-        raise RecordRejected(column.name, "ORA-01843: not a valid month")
+        return "ORA-01843: not a valid month"
     try:
         return date(year, month, day).isoformat()
     except ValueError:
-        raise RecordRejected(column.name, "ORA-01839: date not valid for month specified") from None
+        return "ORA-01839: date not valid for month specified"
 
 
 _COLUMNS = gl_interface_columns()
-_NOT_NULL = tuple(position for position, column in enumerate(_COLUMNS) if column.not_null)
+_NOT_NULL = tuple(column.name for column in _COLUMNS if column.not_null)
 _CONVERT = {"text": _text, "number": _number, "date": _date}
 
 
@@ -236,11 +245,12 @@ def _document(run: Run) -> sqlite3.Row | None:
     return row
 
 
-def _insert(run: Run, rows: list[tuple[str | None, ...]]) -> None:
-    names = ", ".join(column.name for column in _COLUMNS)
-    marks = ", ".join("?" * (len(_COLUMNS) + 3))
-    stamp = run.pod.clock().isoformat()
+def _insert(run: Run, rows: list[dict[str, str]]) -> None:
+    used = [column.name for column in _COLUMNS if any(column.name in row for row in rows)]
+    names = ", ".join((*used, "LOAD_REQUEST_ID", "CREATED_BY", "CREATION_DATE"))
+    marks = ", ".join("?" * (len(used) + 3))
+    loaded = (run.parent, run.submitter, run.pod.clock().isoformat())
     run.connection.executemany(
-        f"INSERT INTO gl_interface ({names}, LOAD_REQUEST_ID, CREATED_BY, CREATION_DATE) VALUES ({marks})",  # noqa: S608 - column names of our own layout
-        ((*row, run.parent, run.submitter, stamp) for row in rows),
+        f"INSERT INTO gl_interface ({names}) VALUES ({marks})",  # noqa: S608 - column names of our own layout
+        ((*map(row.get, used), *loaded) for row in rows),
     )

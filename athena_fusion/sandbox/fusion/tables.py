@@ -44,7 +44,7 @@ _STATEMENTS = (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL, description TEXT, status TEXT NOT NULL, group_id TEXT,
         source TEXT NOT NULL, ledger_id TEXT NOT NULL, period_name TEXT NOT NULL, import_request INTEGER NOT NULL,
         request_id INTEGER, created_by TEXT NOT NULL, created TEXT NOT NULL, posted TEXT,
-        total_dr TEXT NOT NULL, total_cr TEXT NOT NULL, UNIQUE (name, period_name))""",
+        total_dr TEXT NOT NULL, total_cr TEXT NOT NULL)""",
     """CREATE INDEX IF NOT EXISTS gl_je_batches_group ON gl_je_batches (group_id)""",
     """CREATE TABLE IF NOT EXISTS gl_je_headers (
         id INTEGER PRIMARY KEY, batch_id INTEGER NOT NULL, ledger_id TEXT NOT NULL, name TEXT NOT NULL,

@@ -78,11 +78,13 @@ def test_decimal_text(given_, canonical):
     assert one([given_], "decimal", pl.String) == [f'["{canonical}"]']
 
 
-@pytest.mark.parametrize("text", ["1,250.00", "1E3", "1.", "--1", " 1", "1 ", "1.2.3", "abc", "NaN", "+", "-", "٣"])
+@pytest.mark.parametrize(
+    "text", ["1,250.00", "1E3", "1.", "--1", " 1", "1 ", "1.2.3", "abc", "NaN", "+", "-", "٣"]
+)
 def test_decimal_text_that_is_refused(text):
     with pytest.raises(RowSetError, match="row 1") as caught:
         one(["1", text], "decimal", pl.String)
-    assert text == "1." or f"'{text}'" not in str(caught.value)
+    assert repr(text) not in str(caught.value)
 
 
 def test_floats_are_refused():
@@ -110,7 +112,10 @@ def test_dates_and_what_is_not_one():
 
 def test_timestamps_become_utc_without_needless_zeros():
     eastern = timezone(timedelta(hours=-4))
-    values = [datetime(2026, 9, 15, 20, 0, tzinfo=eastern), datetime(2026, 9, 16, 0, 0, 10, 500000, tzinfo=eastern)]
+    values = [
+        datetime(2026, 9, 15, 20, 0, tzinfo=eastern),
+        datetime(2026, 9, 16, 0, 0, 10, 500000, tzinfo=eastern),
+    ]
     assert one([v.astimezone(UTC) for v in values], "timestamp") == [
         '["2026-09-16T00:00:00Z"]',
         '["2026-09-16T04:00:10.5Z"]',
@@ -120,9 +125,9 @@ def test_timestamps_become_utc_without_needless_zeros():
         '["2026-09-16T00:00:00.25Z"]',
         '[""]',
     ]
-    assert one([datetime(2026, 9, 15, 20, tzinfo=UTC)], "timestamp", pl.Datetime("ms", "America/New_York")) == [
-        '["2026-09-15T20:00:00Z"]'
-    ]
+    assert one(
+        [datetime(2026, 9, 15, 20, tzinfo=UTC)], "timestamp", pl.Datetime("ms", "America/New_York")
+    ) == ['["2026-09-15T20:00:00Z"]']
 
 
 def test_a_time_without_zone_is_refused():
@@ -187,14 +192,19 @@ def slow_rowset(rows):
 
 
 texts = st.none() | st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cs"]) | st.sampled_from('"\\\x00\x1f\n\r\t\x7f e\u0301é '),
+    st.characters(codec="utf-8", exclude_categories=["Cs"])
+    | st.sampled_from('"\\\x00\x1f\n\r\t\x7f e\u0301é '),
     max_size=12,
 )
 amounts = st.none() | st.decimals(min_value=-(10**12), max_value=10**12, places=2, allow_nan=False)
 instants = st.none() | st.datetimes(
-    min_value=datetime(1900, 1, 1), max_value=datetime(2999, 1, 1), timezones=st.just(UTC)  # noqa: DTZ001
+    min_value=datetime(1900, 1, 1),  # noqa: DTZ001
+    max_value=datetime(2999, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
 )
-rows = st.lists(st.tuples(texts, amounts, st.none() | st.dates(date(1900, 1, 1), date(2999, 1, 1)), instants), max_size=8)
+rows = st.lists(
+    st.tuples(texts, amounts, st.none() | st.dates(date(1900, 1, 1), date(2999, 1, 1)), instants), max_size=8
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -205,7 +215,9 @@ def test_vectorised_equals_the_definition_row_by_row(rows, seed):
             slow_text(text),
             slow_decimal(None if amount is None else str(amount)),
             "" if day is None else day.isoformat(),
-            "" if at is None else at.replace(tzinfo=None).isoformat().rstrip("0").rstrip(".") + "Z"
+            ""
+            if at is None
+            else at.replace(tzinfo=None).isoformat().rstrip("0").rstrip(".") + "Z"
             if at is not None and at.microsecond
             else ("" if at is None else at.replace(tzinfo=None).isoformat() + "Z"),
         )
@@ -222,7 +234,10 @@ def test_vectorised_equals_the_definition_row_by_row(rows, seed):
             "t": [None if t in (None, "") else unicodedata.normalize("NFD", t) + "  " for t, *_ in rows],
             "a": ["" if a is None else f"{a:+015.2f}0" for _, a, _, _ in rows],
             "d": ["" if d is None else d.isoformat().replace("-", "/") for *_, d, _ in rows],
-            "z": [None if z is None else z.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat() for *_, z in rows],
+            "z": [
+                None if z is None else z.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
+                for *_, z in rows
+            ],
         },
         schema=dict.fromkeys(schema, pl.String),
     ).sample(fraction=1, shuffle=True, seed=seed)

@@ -24,11 +24,17 @@ class World:
     audit: AuditLog
     book: ManifestBook
 
-    def subject(self, name: str, data: bytes, *, carried: bool = True, media_type: str = "text/csv") -> Subject:
+    def subject(
+        self, name: str, data: bytes, *, carried: bool = True, media_type: str = "text/csv"
+    ) -> Subject:
         artifact = self.store.write_bytes(name, data)
-        return Subject(name, artifact.sha256, artifact.size, media_type, None, CARRIED if carried else REFERENCE)
+        return Subject(
+            name, artifact.sha256, artifact.size, media_type, None, CARRIED if carried else REFERENCE
+        )
 
-    def sign(self, stage: str, *, unit: str = "101", day: date = DAY, attempt: int = 1, **changes: object) -> ManifestRef:
+    def sign(
+        self, stage: str, *, unit: str = "101", day: date = DAY, attempt: int = 1, **changes: object
+    ) -> ManifestRef:
         fields: dict = {
             "stage": stage,
             "flow": "rcm-gl",
@@ -53,4 +59,6 @@ def make_world(folder: Path) -> World:
     keys.ensure("manifest")
     keys.ensure("audit")
     audit = AuditLog(database, clock, keys)
-    return World(clock, store, database, keys, audit, ManifestBook(store, database, keys, audit, clock, SOFTWARE))
+    return World(
+        clock, store, database, keys, audit, ManifestBook(store, database, keys, audit, clock, SOFTWARE)
+    )

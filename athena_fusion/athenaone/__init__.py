@@ -1,0 +1,1 @@
+"""Clients of athenaOne: the athenaNet API and Data View deliveries."""

@@ -1,0 +1,1 @@
+"""Clients of Oracle Fusion: erpintegrations and ESS jobs, scheduler, BI Publisher reports, journal batches."""
