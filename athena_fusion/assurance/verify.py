@@ -7,7 +7,7 @@ window and follow from manifests of the pack or from ones declared external; eve
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +101,6 @@ class _Verification:
         self._findings: dict[Finding, None] = {}
         self._notes: dict[Finding, None] = {}
         self._digests: dict[str, str] = {}
-        self._doubtful_time = False
 
     def run(self) -> PackReport:
         keys = self._trusted if self._trusted is not None else self._own_keys()
@@ -117,6 +116,12 @@ class _Verification:
         }
         self._check_chain(pack, stages)
         self._check_statements(pack, keys)
+        revoked = self._revoked_signers(keys, [pack, *stages.values()])
+        doubtful_time = bool(revoked) and self._published != pack.ref.sha256
+        if doubtful_time:
+            self._note(
+                name, f"key {', '.join(revoked)} was revoked later: the time of signing needs outside proof"
+            )
         for control in pack.controls:
             if not control.ok:
                 self._note(name, f"{control.id}: expected {control.expected}, found {control.actual}")
@@ -132,7 +137,7 @@ class _Verification:
             manifests=len(stages) + 1,
             files=len(self._names),
             units=tuple((unit, flow, stage) for (unit, flow), stage in sorted(units.items())),
-            trusted=not self._findings and self._trusted is not None and not self._doubtful_time,
+            trusted=not self._findings and self._trusted is not None and not doubtful_time,
         )
 
     def _pack_manifest(self, keys: KeySet) -> Manifest | None:
@@ -172,12 +177,6 @@ class _Verification:
         )
         if pack_path(expected) != name:
             self._find(name, f"says it is {pack_path(expected)}")
-        for key in keys:
-            if key.kid == manifest.key_id and key.revoked_at and self._published != self._digest(name):
-                self._doubtful_time = True
-                self._note(
-                    name, f"key {key.kid} was revoked later: its time needs proof from outside the pack"
-                )
         return manifest
 
     def _check_inventory(self, pack: Manifest) -> None:
@@ -251,6 +250,11 @@ class _Verification:
                 keys.verify(body, signature, purpose="manifest", typ=typ, cty=cty).check_time(pack.created_at)
             except SignatureRefused as error:
                 self._find(archive.DECISIONS, f"BAD SIGNATURE: {error}")
+
+    @staticmethod
+    def _revoked_signers(keys: KeySet, manifests: Sequence[Manifest]) -> list[str]:
+        signers = {manifest.key_id for manifest in manifests}
+        return [key.kid for key in keys if key.kid in signers and key.revoked_at]
 
     def _document(self, name: str) -> bytes | None:
         """A small file whole; a finding and None if it is absent or not small."""

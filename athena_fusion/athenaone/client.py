@@ -49,7 +49,7 @@ class AthenaOne:
     """One practice behind one `HttpClient`. Every method raises `http.HttpError` kinds and `AthenaError`."""
 
     def __init__(self, http: HttpClient, practice_id: str) -> None:
-        if not re.fullmatch(r"\d+", practice_id):
+        if not re.fullmatch(r"[0-9]+", practice_id):
             raise AthenaError(f"a practice id is digits, not {practice_id!r}")
         self._http, self._practice = http, practice_id
 
@@ -76,7 +76,7 @@ class AthenaOne:
 
     def department(self, department_id: str) -> Department:
         """One department by id."""
-        if not re.fullmatch(r"\d+", department_id):
+        if not re.fullmatch(r"[0-9]+", department_id):
             raise AthenaError(f"a department id is digits, not {department_id!r}")
         path = f"/v1/{self._practice}/departments/{department_id}"
         return _department(_object(self._http.get(path, {"showalldepartments": "true"}).json()))

@@ -1,18 +1,20 @@
 """What the delivery asks of Fusion, as one small protocol.
 
 The real side is `fusion_gateway.RestGateway`; the tests put a simulated Fusion with every kind of failure
-behind the same protocol. Reads may raise any `http.HttpError`; they are repeated. Writes raise `Refused`,
-`Unauthorized`, `QuotaExceeded` or `NotScheduled` when it is certain that nothing happened, and any other
-`HttpError` when the effect is unknown; a write is never repeated on that ground.
+behind the same protocol. Reads may raise any `http.HttpError` and are repeated. Writes raise `Refused`,
+`Unauthorized`, `QuotaExceeded`, `Unavailable` or `NotScheduled` when it is certain that nothing happened, and
+another `HttpError` when the effect is unknown; a write is never repeated on that ground.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 import polars as pl
+
+from athena_fusion.fusion.jobs import JobTree
+from athena_fusion.fusion.scheduler import EssRequest
 
 # One row per journal line found for a group id. `origin` BASE = imported journal line, INTERFACE = row that
 # still waits in GL_INTERFACE with its `status` (NEW, P, or error codes joined by commas) and Fusion's `text`.
@@ -38,10 +40,6 @@ READBACK_SCHEMA = pl.Schema(
 )
 
 
-class NotScheduled(Exception):
-    """Fusion answered without scheduling the job (request id -1): nothing was submitted."""
-
-
 class JobKind(StrEnum):
     """The four ESS jobs that the delivery submits."""
 
@@ -49,26 +47,6 @@ class JobKind(StrEnum):
     IMPORT = "import"
     PURGE = "purge"
     AUTOPOST = "autopost"
-
-
-@dataclass(frozen=True)
-class Execution:
-    """A job with all its children: the worst state of the tree, and whether every job has ended."""
-
-    status: str
-    finished: bool
-
-
-@dataclass(frozen=True)
-class SubmittedRequest:
-    """A request the scheduler knows, with its `submit.argument1..n` in order ("" where absent)."""
-
-    request_id: str
-    arguments: tuple[str, ...]
-
-    def argument(self, number: int) -> str:
-        """`submit.argument<number>`, counted from one; "" beyond the last."""
-        return self.arguments[number - 1] if number <= len(self.arguments) else ""
 
 
 class FusionGateway(Protocol):
@@ -106,16 +84,16 @@ class FusionGateway(Protocol):
         """State word of one request; "" when Fusion does not say."""
         ...
 
-    def execution(self, request_id: str) -> Execution:
-        """The whole job tree of a request, folded into its worst state."""
+    def execution(self, request_id: str) -> JobTree:
+        """The tree of jobs a request became."""
         ...
 
     def log(self, request_id: str) -> str:
         """Logs and execution reports of a request and its children as one text."""
         ...
 
-    def search_requests(self, job: JobKind, since: datetime) -> Sequence[SubmittedRequest]:
-        """Requests of one job definition submitted at or after `since`, oldest first."""
+    def search_requests(self, job: JobKind, since: datetime) -> Sequence[EssRequest]:
+        """Requests of one job submitted at or after `since` with their arguments, oldest first."""
         ...
 
     def readback(self, group_id: str, ledger_id: str) -> pl.DataFrame:

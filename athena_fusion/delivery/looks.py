@@ -65,7 +65,7 @@ class Looks:
         criteria = known(self._criteria_set)
         for request in self._gateway.search_requests(JobKind.AUTOPOST, row.armed_at):
             if request.argument(1) == criteria:
-                return Found(State.POST_SUBMITTED, {"post_request_id": request.request_id})
+                return Found(State.POST_SUBMITTED, {"post_request_id": request.id})
         return None
 
     def _rows(self, row: IntentRow, document: str | None) -> Found | None:
@@ -90,7 +90,7 @@ class Looks:
     def _request(self, row: IntentRow, job: JobKind, argument: int, value: str) -> str | None:
         """The newest request of a job that names our document or group; never simply the next one."""
         requests = self._gateway.search_requests(job, row.armed_at - _CLOCK_MARGIN)
-        ours = [request.request_id for request in requests if request.argument(argument) == value]
+        ours = [request.id for request in requests if request.argument(argument) == value]
         return ours[-1] if ours else None
 
 

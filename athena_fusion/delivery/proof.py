@@ -1,6 +1,6 @@
 """The verdict on one package: what was sent against what the ledger and the interface hold, line by line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,9 +9,9 @@ import polars as pl
 from athena_fusion.delivery import states
 from athena_fusion.delivery.findings import held_by
 from athena_fusion.delivery.package import ROW_COLUMNS, Package, ledger_rows, package_rowset, sent_rows
-from athena_fusion.delivery.reasons import explain
+from athena_fusion.delivery.reasons import rejection
 from athena_fusion.delivery.states import State
-from athena_fusion.trust.rowset import RowSet, canonical_lines
+from athena_fusion.trust.rowset import RowSet, difference
 
 
 class Outcome(StrEnum):
@@ -41,7 +41,7 @@ class Proof:
 
     `lines` has one row per sent line: line_key, posting_id, combination, debit_cents, credit_cents, outcome, code,
     reason. `loaded` counts every row of the group Fusion holds (interface and ledger), `imported` the ledger only;
-    `unexpected` are ledger rows of the group that were never sent.
+    `unexpected` are rows of the group that were never sent.
     """
 
     package: Package
@@ -80,8 +80,13 @@ _WORDS: Mapping[str, str] = {
 def compare(
     package: Package, lines: pl.DataFrame, found: pl.DataFrame, document: str | None, state: State
 ) -> Proof:
+    """Judge what the group holds in Fusion (`found`, `gateway.READBACK_SCHEMA`) against what was sent (`lines`).
+
+    `document` is the digest of the stored document, None when it could not be read.
+    """
     base = found.filter(pl.col("origin") == "BASE")
-    imported = package_rowset(ledger_rows(base))
+    in_ledger = ledger_rows(base)
+    imported = package_rowset(in_ledger)
     sent = sent_rows(
         lines,
         ledger_id=package.ledger_id,
@@ -89,19 +94,21 @@ def compare(
         category_name=package.category_name,
         currency=package.currency,
     )
-    judged = _judge(lines, sent, found, base)
-    figures = _figures(base)
+    same = imported == package.rowset == package_rowset(sent)
+    changed = [] if same else difference(sent, in_ledger, ROW_COLUMNS)["key"].to_list()
+    judged = _judge(lines, found, changed)
     equal = (
-        imported == package.rowset
-        and package_rowset(sent) == package.rowset
-        and figures == Figures(*package.totals)
+        same
+        and _figures(base) == _figures(found) == Figures(*package.totals)
         and judged.get_column("outcome").eq(Outcome.LOADED).all()
     )
     document_equal = document == package.sha256
-    note = "" if equal else "LOAD_UNPROVEN: the ledger does not hold exactly what was sent"
-    if equal and not document_equal:
-        note = "LOAD_UNPROVEN: the document stored in Fusion is not the ZIP that was signed"
     ok = equal and document_equal and state in _READABLE
+    note = f"the package is {state}"
+    if not equal:
+        note = "the ledger does not hold exactly what was sent"
+    elif not document_equal:
+        note = "the document stored in Fusion is not the ZIP that was signed"
     return Proof(
         package=package,
         state=State.PROVEN if ok else State.UNPROVEN,
@@ -109,29 +116,26 @@ def compare(
         lines=judged,
         sent=Figures(*package.totals),
         loaded=_figures(found),
-        imported=figures,
+        imported=_figures(base),
         imported_rowset=imported,
         document_sha256=document,
-        unexpected=len(base.join(lines, on="line_key", how="anti")),
+        unexpected=len(found.join(lines, on="line_key", how="anti")),
         batches=tuple(base.get_column("batch_name").drop_nulls().unique().sort()),
-        note=note if note or ok else f"LOAD_UNPROVEN: the package is {state}",
+        note="" if ok else f"LOAD_UNPROVEN: {note}",
     )
 
 
-def _judge(lines: pl.DataFrame, sent: pl.DataFrame, found: pl.DataFrame, base: pl.DataFrame) -> pl.DataFrame:
-    """The sent lines with outcome, code and reason."""
+def _judge(lines: pl.DataFrame, found: pl.DataFrame, changed: Sequence[str]) -> pl.DataFrame:
+    """The sent lines with outcome, code and reason; `changed` are keys whose lines differ in number or value."""
+    base = found.filter(pl.col("origin") == "BASE")
     waiting = found.filter(pl.col("origin") == "INTERFACE")
-    in_base = (
-        base.with_columns(line=canonical_lines(ledger_rows(base), ROW_COLUMNS))
-        .group_by("line_key")
-        .agg(n_base=pl.len(), line=pl.col("line").first())
-    )
+    in_base = base.group_by("line_key").agg(n_base=pl.len())
     in_interface = waiting.group_by("line_key").agg(
         n_waiting=pl.len(), status=pl.col("status").first(), text=pl.col("text").first()
     )
     table = (
         lines.select("line_key", "posting_id", "combination", "debit_cents", "credit_cents")
-        .with_columns(sent_line=canonical_lines(sent, ROW_COLUMNS), row=pl.int_range(1, pl.len() + 1))
+        .with_row_index("row", offset=1)
         .join(in_base, on="line_key", how="left", maintain_order="left")
         .join(in_interface, on="line_key", how="left", maintain_order="left")
         .with_columns(pl.col("n_base", "n_waiting").fill_null(0), pl.col("status", "text").fill_null(""))
@@ -141,10 +145,10 @@ def _judge(lines: pl.DataFrame, sent: pl.DataFrame, found: pl.DataFrame, base: p
     outcome = (
         pl.when((pl.col("n_base") > 1) | ((pl.col("n_base") == 1) & (pl.col("n_waiting") > 0)))
         .then(pl.lit(Outcome.DUPLICATE.value))
-        .when((pl.col("n_base") == 1) & (pl.col("line") == pl.col("sent_line")))
-        .then(pl.lit(Outcome.LOADED.value))
-        .when(pl.col("n_base") == 1)
+        .when((pl.col("n_base") == 1) & pl.col("line_key").is_in(changed))
         .then(pl.lit(Outcome.DIFFERENT.value))
+        .when(pl.col("n_base") == 1)
+        .then(pl.lit(Outcome.LOADED.value))
         .when(pl.col("n_waiting") == 0)
         .then(pl.lit(Outcome.MISSING.value))
         .when(refused)
@@ -177,12 +181,12 @@ def _held(errors: pl.DataFrame) -> str:
     if not len(errors):
         return ""
     first = errors.row(0, named=True)
-    return held_by(first["row"], explain(first["status"], first["text"]))
+    return held_by(first["row"], rejection(first["status"], first["text"]))
 
 
 def _words(verdict: Mapping[str, str], held: str) -> str:
     if verdict["outcome"] == Outcome.REJECTED:
-        return explain(verdict["status"], verdict["text"])
+        return rejection(verdict["status"], verdict["text"])
     return held if verdict["outcome"] == Outcome.HELD else _WORDS[verdict["outcome"]]
 
 

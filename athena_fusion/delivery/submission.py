@@ -16,20 +16,20 @@ import polars as pl
 from athena_fusion.clock import Clock
 from athena_fusion.delivery import gate, looks, states
 from athena_fusion.delivery.findings import DeliveryError, failure, log_path
-from athena_fusion.delivery.gateway import FusionGateway, NotScheduled
+from athena_fusion.delivery.gateway import FusionGateway
 from athena_fusion.delivery.looks import Found, Looks, known
 from athena_fusion.delivery.package import Package
 from athena_fusion.delivery.queue import put_findings
 from athena_fusion.delivery.states import IntentRow, Overtaken, State
+from athena_fusion.fusion.erp import NotScheduled
+from athena_fusion.fusion.jobs import FAILED, TERMINAL, finished, worst
 from athena_fusion.http import HttpError, QuotaExceeded, Refused, Unauthorized, Unavailable
 from athena_fusion.storage.artifacts import ArtifactStore
 from athena_fusion.storage.database import Database
 from athena_fusion.trust.audit import AuditLog
 from athena_fusion.trust.manifest import ManifestBook
 
-SUCCESS = frozenset({"SUCCEEDED", "WARNING"})
-TERMINAL = SUCCESS | {"ERROR", "FAILED", "CANCELLED", "EXPIRED", "VALIDATION_FAILED"}
-
+_SUCCESS = TERMINAL - FAILED
 _LONGEST_PAUSE = 60.0
 _MOST_CALLS = 5  # calls of one step with unknown outcome, each settled, before the package is given back
 _NOTHING_HAPPENED = (Unauthorized, QuotaExceeded, Unavailable)
@@ -338,11 +338,11 @@ class JournalDelivery:
         # Blank: Fusion does not say for requests of another origin, so the tree is asked.
         if status in TERMINAL or not status:
             tree = self.gateway.execution(request_id)
-            if tree.finished:
+            status = worst(tree)
+            if finished(tree):
                 self._keep_log(run.row.package, request_id)
-                ended(run, tree.status)
+                ended(run, status)
                 return
-            status = tree.status
         self._later(run, self.settings.poll_seconds, f"request {request_id} is still {status or 'silent'}")
 
     def _later(self, run: _Run, seconds: float, why: str) -> None:
@@ -354,7 +354,7 @@ class JournalDelivery:
 
     def _load_ended(self, run: _Run, status: str) -> None:
         package = run.row.package
-        if status not in SUCCESS:
+        if status not in _SUCCESS:
             self._fail(run, State.FAILED, f"the file loader ended in {status}; nothing was imported", status)
             return
         rows = self.rows_in_fusion(package)
@@ -380,13 +380,13 @@ class JournalDelivery:
     def _purge_ended(self, run: _Run, status: str) -> None:
         if self._looks.purge(run.row) is not None:
             self._move(run, State.PURGED, outcome=status)
-        elif status in SUCCESS:  # rows of a second load request are left: purge those too
+        elif status in _SUCCESS:  # rows of a second load request are left: purge those too
             self._move(run, State.UNPROVEN)
         else:
             self._fail(run, State.UNPROVEN, f"the purge ended in {status}", status)
 
     def _post_ended(self, run: _Run, status: str) -> None:
-        if status in SUCCESS:
+        if status in _SUCCESS:
             self._move(run, State.POSTED)
         else:
             self._fail(
@@ -457,12 +457,14 @@ class JournalDelivery:
         run.faults = run.unknown = 0
 
     def _keep_log(self, package: Package, request_id: str) -> None:
-        """Store the job's log; a job whose log cannot be had has still ended."""
-        path = log_path(package, request_id)
+        """Store the job's log; a job whose log cannot be had (FND-2: another user's) has still ended."""
         try:
-            self.store.write_bytes(path, self.gateway.log(request_id).encode())
-        except Refused as error:
-            self.store.write_bytes(path, f"The log could not be downloaded: {error}".encode())
+            text = self.gateway.log(request_id)
+        except HttpError as error:
+            if error.passing or isinstance(error, QuotaExceeded):
+                raise
+            text = f"The log could not be downloaded: {error}"
+        self.store.write_bytes(log_path(package, request_id), text.encode())
 
     def _result(self, run: _Run) -> LoadResult:
         row = run.row

@@ -108,7 +108,7 @@ class ErpIntegrations:
 
         Only the user who submitted the request may read them.
         """
-        items = self._find("ESSJobExecutionDetailsRF", {"requestId": request_id, "fileType": "LOG"})
+        items = self._find("ESSJobExecutionDetailsRF", {"requestId": request_id, "fileType": "ALL"})
         content = items[0].get("DocumentContent") if items else None
         return read_log_archive(_decode(content, f"the log of request {request_id}"), request_id)
 

@@ -110,7 +110,7 @@ def import_job(data_access_set_id: str, source: str, ledger_id: str, group_id: s
 
     Summary journals would merge lines and lose their keys; group ALL would take anybody's pending rows.
     """
-    if not re.fullmatch(r"\d{1,18}", group_id):
+    if not re.fullmatch(r"[0-9]{1,18}", group_id):
         raise ValueError(f"Import Journals takes one numeric group id of at most 18 digits, not {group_id!r}")
     arguments = (data_access_set_id, source, ledger_id, group_id, "N", "N", "N")
     return JobCall(_LEDGER, "JournalImportLauncher", arguments)

@@ -51,7 +51,7 @@ class JournalBatches:
 
     def by_group(self, group_id: str) -> list[JournalBatch]:
         """Batches that Journal Import made of a group, by name (`... A <group id> <request id> N`)."""
-        if not re.fullmatch(r"\d{1,18}", group_id):
+        if not re.fullmatch(r"[0-9]{1,18}", group_id):
             raise ValueError(f"a group id is at most 18 digits, not {group_id!r}")
         found, offset = list[JournalBatch](), 0
         while True:

@@ -6,7 +6,7 @@ from datetime import date
 import polars as pl
 
 from athena_fusion.accounting.combinations import Chart
-from athena_fusion.revenue.postings import POSTINGS, live
+from athena_fusion.revenue.postings import POSTINGS, standing
 
 
 def remapped_lines(lines: pl.DataFrame, segments: Mapping[str, Mapping[str, str]], chart: Chart) -> pl.DataFrame:
@@ -37,15 +37,15 @@ def remapped_postings(
         .select(*keys, "old", "new")
         .unique()
     )
-    standing = live(log)
+    posted = standing(log)
     for side in ("debit", "credit"):
         name = f"{side}_combination"
-        standing = (
-            standing.join(moved.rename({"old": name}), on=[*keys, name], how="left", maintain_order="left")
+        posted = (
+            posted.join(moved.rename({"old": name}), on=[*keys, name], how="left", maintain_order="left")
             .with_columns(pl.coalesce("new", name).alias(f"_{side}"))
             .drop("new")
         )
-    changed = standing.filter(
+    changed = posted.filter(
         (pl.col("_debit") != pl.col("debit_combination")) | (pl.col("_credit") != pl.col("credit_combination"))
     ).with_columns(pl.lit(batch_date).alias("batch_date"))
     new = changed.with_columns(

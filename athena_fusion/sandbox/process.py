@@ -68,6 +68,8 @@ class SandboxProcess:
         """Start and wait until both sides answer. Raises `SandboxFailed`."""
         if self._process is not None:
             return self
+        for port in (self.athenaone_port, self.fusion_port):
+            _require_free(port)  # else the answers of whoever is there would be taken for ours
         self.home.mkdir(parents=True, exist_ok=True)
         log = self.home / "server.log"
         with log.open("ab") as output:
@@ -119,6 +121,16 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for each in held:
             each.close()
+
+
+def _require_free(port: int) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as problem:
+        raise SandboxFailed(
+            f"port {port} on 127.0.0.1 cannot be used ({problem.strerror}); the sandbox was not started. "
+            "Stop what listens there, or choose another port."
+        ) from None
 
 
 def _answers(url: str) -> bool:

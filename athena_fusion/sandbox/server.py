@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
@@ -50,7 +51,9 @@ def run(
     athenaone = create_athenaone_app(world, ledger, token_settings=TokenSettings((client,)), days=days)
     setup = world.fusion_setup(_secret(home / "secrets" / "fusion"))
     fusion = create_fusion_app(setup, home / "fusion.db", clock=lambda: datetime.now(UTC))
-    servers = [_server(athenaone, athenaone_port), _server(fusion, fusion_port)]
+    sides = ((athenaone, athenaone_port), (fusion, fusion_port))
+    # Bound here, so that a port in use is one plain error before anything runs.
+    servers = [(_server(app), socket.create_server(("127.0.0.1", port))) for app, port in sides]
     asyncio.run(_serve(servers, days if follow_clock else None))
 
 
@@ -62,12 +65,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: Starlette, port: int) -> _Server:
+def _server(app: Starlette) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            host="127.0.0.1",
-            port=port,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=5,
@@ -75,9 +76,9 @@ def _server(app: Starlette, port: int) -> _Server:
     )
 
 
-async def _serve(servers: list[_Server], followed: BusinessDays | None) -> None:
+async def _serve(servers: list[tuple[_Server, socket.socket]], followed: BusinessDays | None) -> None:
     def stop() -> None:
-        for server in servers:
+        for server, _ in servers:
             server.should_exit = True
 
     loop = asyncio.get_running_loop()
@@ -85,7 +86,7 @@ async def _serve(servers: list[_Server], followed: BusinessDays | None) -> None:
         loop.add_signal_handler(number, stop)
     follower = asyncio.create_task(_follow(followed)) if followed else None
     try:
-        await asyncio.gather(*(server.serve() for server in servers))
+        await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
     finally:
         if follower is not None:
             follower.cancel()

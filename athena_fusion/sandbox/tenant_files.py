@@ -46,8 +46,9 @@ _TRANSACTIONS: tuple[tuple[dict[str, str], str], ...] = (
     ({"transaction_type": "ADJUSTMENT", "reason": "PAYERREFUND"}, "P21"),
     ({"transaction_type": "ADJUSTMENT", "cas_group": "CO", "carc": "144", "rarc": "N807"}, "P23"),
     ({"transaction_type": "ADJUSTMENT", "cas_group": "CO", "carc": "237", "rarc": "N807"}, "P23"),
+    # The two legs are one event: either names it, the pair posts once.
     ({"transaction_type": "TRANSFEROUT"}, "P17"),
-    ({"transaction_type": "TRANSFERIN"}, "NONE"),
+    ({"transaction_type": "TRANSFERIN"}, "P17"),
     ({"transaction_type": "UNAPPLIED", "subtype": "RECEIPT"}, "P05"),
     ({"transaction_type": "UNAPPLIED", "subtype": "APPLIED"}, "NONE"),
     ({"transaction_type": "UNAPPLIED", "subtype": "FROMCLAIM"}, "NONE"),

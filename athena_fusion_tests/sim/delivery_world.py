@@ -139,7 +139,9 @@ class World:
             debit_cents=int(lines["debit_cents"].sum()),
             credit_cents=int(lines["credit_cents"].sum()),
             rowset=package_rowset(
-                sent_rows(lines, ledger_id="300", source="athenaCollector", category_name=name, currency="USD")
+                sent_rows(
+                    lines, ledger_id="300", source="athenaCollector", category_name=name, currency="USD"
+                )
             ),
             lines=frame.path,
             manifest=ManifestRef(
@@ -166,7 +168,11 @@ class World:
 
 
 def journal_lines(
-    entity: str, category: str, cents: tuple[int, ...], cost_centers: tuple[str, ...], post_date: date = BATCH_DATE
+    entity: str,
+    category: str,
+    cents: tuple[int, ...],
+    cost_centers: tuple[str, ...],
+    post_date: date = BATCH_DATE,
 ) -> pl.DataFrame:
     """A balanced journal: for each amount a receivables line and a revenue line of its cost centre."""
     rows = []

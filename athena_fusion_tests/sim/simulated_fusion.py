@@ -14,13 +14,10 @@ from typing import Any
 import polars as pl
 
 from athena_fusion.clock import Clock
-from athena_fusion.delivery.gateway import (
-    READBACK_SCHEMA,
-    Execution,
-    JobKind,
-    NotScheduled,
-    SubmittedRequest,
-)
+from athena_fusion.delivery.gateway import READBACK_SCHEMA, JobKind
+from athena_fusion.fusion.erp import NotScheduled
+from athena_fusion.fusion.jobs import Job, JobTree
+from athena_fusion.fusion.scheduler import EssRequest
 from athena_fusion.http import NotJson, OutcomeUnknown, QuotaExceeded, Refused, Unauthorized, Unavailable
 
 
@@ -113,7 +110,9 @@ class SimulatedFusion:
                 row.update(status="P", text="")
             for row in bad:
                 value = next(iter(self.disabled & set(row["combination"].split("-"))))
-                text = f"FLEX-VALUE DOES NOT EXIST (SEGMENT=CostCenter) (VALUESET=Cost Center) (VALUE={value})"
+                text = (
+                    f"FLEX-VALUE DOES NOT EXIST (SEGMENT=CostCenter) (VALUESET=Cost Center) (VALUE={value})"
+                )
                 row.update(status="EF04", text=text)
             return
         self.interface = [row for row in self.interface if row["group_id"] != group]
@@ -222,32 +221,34 @@ class SimulatedGateway:
         status = self._request(request_id).status
         return self.rng.choice(["RUNNING", "PAUSED", "", "WAIT"]) if status == "RUNNING" else status
 
-    def execution(self, request_id: str) -> Execution:
+    def execution(self, request_id: str) -> JobTree:
         self._read("execution")
         request = self._request(request_id)
-        order = ["SUCCEEDED", "WARNING", "ERROR", "RUNNING"]
-        worst = max(request.status, request.child_status, key=order.index)
-        if request.status == "ERROR":
-            worst = "ERROR"
-        return Execution(worst, worst != "RUNNING")
+        child = Job("child", "", request_id + "1", request.child_status)
+        return JobTree((Job(request.job, "", request_id, request.status, (child,)),))
 
     def log(self, request_id: str) -> str:
         self._read("log")
         return self._request(request_id).log
 
-    def search_requests(self, job: JobKind, since: datetime) -> Sequence[SubmittedRequest]:
+    def search_requests(self, job: JobKind, since: datetime) -> Sequence[EssRequest]:
         self._read("search")
         return [
-            SubmittedRequest(request.request_id, request.arguments)
+            EssRequest(
+                request.request_id,
+                request.job,
+                request.status,
+                {f"submit.argument{n}": value for n, value in enumerate(request.arguments, start=1)},
+            )
             for request in self.model.requests
             if request.job is job and request.submitted >= since
         ]
 
     def readback(self, group_id: str, ledger_id: str) -> pl.DataFrame:
         self._read("readback")
-        rows = [
-            _found(row, "INTERFACE") for row in self.model.interface if row["group_id"] == group_id
-        ] + [_found(row, "BASE") for row in self.model.ledger if row["group_id"] == group_id]
+        rows = [_found(row, "INTERFACE") for row in self.model.interface if row["group_id"] == group_id] + [
+            _found(row, "BASE") for row in self.model.ledger if row["group_id"] == group_id
+        ]
         self.rng.shuffle(rows)
         return pl.DataFrame(rows, schema=READBACK_SCHEMA)
 

@@ -132,7 +132,9 @@ class Story:
         with self.world.database.begin() as connection:
             entity = str(self.seed)
             sent = connection.execute(select(sent_amount).where(sent_amount.c.entity == entity)).all()
-            states = connection.execute(select(intent.c.state).where(intent.c.entity == entity)).scalars().all()
+            states = (
+                connection.execute(select(intent.c.state).where(intent.c.entity == entity)).scalars().all()
+            )
             items = connection.execute(
                 select(exception_item.c.status).where(exception_item.c.entity == entity)
             ).scalars()

@@ -35,6 +35,7 @@ def create_fusion_app(setup: FusionSetup, database: Path, *, clock: Callable[[],
     async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001 - Starlette's form
         engine.start()
         yield
+        faults.stop()
         engine.stop()
         pod.database.close()
 
@@ -53,7 +54,7 @@ def create_fusion_app(setup: FusionSetup, database: Path, *, clock: Callable[[],
             api.endpoint("journalBatches", ledger_resources.headers),
         ),
         Route(f"{ROOT}/ledgerBalances", api.endpoint("ledgerBalances", ledger_resources.balances)),
-        Route(scheduler.PATH, api.endpoint("scheduler", scheduler.search)),
+        Route(scheduler.PATH, api.endpoint("scheduler", scheduler.requests), methods=["GET", "POST"]),
         Route(f"{scheduler.PATH}/{{request}}", api.endpoint("scheduler", scheduler.one)),
         Route(reports.PATH, api.endpoint("runReport", reports.handle), methods=["POST"]),
         *Control(pod, faults, identity).routes(),

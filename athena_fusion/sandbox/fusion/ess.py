@@ -82,6 +82,7 @@ class Submission:
     at: float | None = None
     document: str | None = None
     options: str | None = None
+    category: str | None = None
 
 
 Body = Callable[[Run], str]
@@ -127,6 +128,8 @@ class Engine:
         *,
         document: str | None = None,
         options: str | None = None,
+        direct: bool = True,
+        category: str | None = None,
     ) -> int:
         """Schedule a job for a user. Returns the request id, or -1 for an unknown path or a missing right."""
         job = self.jobs.get(definition)
@@ -136,7 +139,15 @@ class Engine:
         if package.strip("/") != job.package.strip("/") or job.privilege not in actor.privileges:
             return NOT_SCHEDULED
         request = self.insert(
-            Submission(definition, arguments, user, direct=True, document=document, options=options)
+            Submission(
+                definition,
+                arguments,
+                user,
+                direct=direct,
+                document=document,
+                options=options,
+                category=category,
+            )
         )
         self._wake.set()
         return request
@@ -148,8 +159,8 @@ class Engine:
             request = next_number(connection, "request")
             connection.execute(
                 "INSERT INTO ess_requests (id, parent, absolute_parent, chain, definition, state, submitter,"
-                " submitted, direct, arguments, document, options, due)"
-                " VALUES (?, ?, ?, ?, ?, 'WAIT', ?, ?, ?, ?, ?, ?, ?)",
+                " submitted, direct, arguments, document, options, category, due)"
+                " VALUES (?, ?, ?, ?, ?, 'WAIT', ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     request,
                     new.parent,
@@ -157,11 +168,12 @@ class Engine:
                     new.chain or request,
                     new.definition,
                     new.user,
-                    self._stamp(),
+                    self.pod.stamp(),
                     new.direct,
                     json.dumps(list(new.arguments)),
                     new.document,
                     new.options,
+                    new.category,
                     start + self._seconds(new.definition) * _WAITING,
                 ),
             )
@@ -207,7 +219,9 @@ class Engine:
         if row["state"] == "WAIT":
             self._set(connection, row["id"], "READY", row["due"] + seconds * _READYING)
         elif row["state"] == "READY":
-            connection.execute("UPDATE ess_requests SET started = ? WHERE id = ?", (self._stamp(), row["id"]))
+            connection.execute(
+                "UPDATE ess_requests SET started = ? WHERE id = ?", (self.pod.stamp(), row["id"])
+            )
             self._set(connection, row["id"], "RUNNING", row["due"] + seconds * _RUNNING)
         else:
             self._work(connection, row)
@@ -232,7 +246,7 @@ class Engine:
     def _end(self, connection: sqlite3.Connection, row: sqlite3.Row, state: str) -> None:
         connection.execute(
             "UPDATE ess_requests SET state = ?, completed = ?, due = NULL WHERE id = ?",
-            (state, self._stamp(), row["id"]),
+            (state, self.pod.stamp(), row["id"]),
         )
         job = self.jobs[row["definition"]]
         if job.after is not None:
@@ -311,6 +325,3 @@ class Engine:
 
     def _seconds(self, definition: str) -> float:
         return self.pod.setup.job_seconds.get(definition, self.pod.setup.default_job_seconds)
-
-    def _stamp(self) -> str:
-        return self.pod.clock().isoformat()

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -41,6 +41,7 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._armed: list[Fault] = []
+        self._timers: list[threading.Timer] = []
 
     def arm(self, body: Mapping[str, object]) -> Fault:
         """Arm a fault from a control request. Raises `ValueError` for an unknown kind or a bad number."""
@@ -58,6 +59,22 @@ class Faults:
         with self._lock:
             self._armed.append(fault)
         return fault
+
+    def later(self, seconds: float, effect: Callable[[], object]) -> None:
+        """Let an effect happen `seconds` from now, unless the pod is stopped before."""
+        timer = threading.Timer(seconds, effect)
+        timer.daemon = True
+        with self._lock:
+            self._timers.append(timer)
+        timer.start()
+
+    def stop(self) -> None:
+        """Drop the effects that have not happened yet and wait for those that are happening."""
+        with self._lock:
+            timers, self._timers = self._timers, []
+        for timer in timers:
+            timer.cancel()
+            timer.join()
 
     def clear(self) -> None:
         """Disarm everything."""

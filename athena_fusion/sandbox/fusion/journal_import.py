@@ -4,7 +4,6 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from athena_fusion.sandbox.fusion import import_report
 from athena_fusion.sandbox.fusion.amounts import ZERO, plain
@@ -172,7 +171,7 @@ class Writer:
                 period,
                 self._run.request,
                 self._run.submitter,
-                self._run.pod.clock().isoformat(),
+                self._run.pod.stamp(),
                 *_totals(lines),
             ),
         )
@@ -265,7 +264,8 @@ def _reject(connection: sqlite3.Connection, group: Group) -> None:
 
 
 def _note_codes(run: Run, source: str, group: Group) -> None:
-    debit, credit = _sums(group.lines)
+    debit = sum((line.debit for line in group.lines), ZERO)
+    credit = sum((line.credit for line in group.lines), ZERO)
     codes = sorted({code for line in group.lines for code in line.codes})
     run.connection.execute(
         "INSERT INTO gl_ji_error_codes VALUES (?, ?, ?, ?, ?)",
@@ -279,10 +279,8 @@ def _note_codes(run: Run, source: str, group: Group) -> None:
     )
 
 
-def _sums(lines: Sequence[Line]) -> tuple[Decimal, Decimal]:
-    return sum((line.debit for line in lines), ZERO), sum((line.credit for line in lines), ZERO)
-
-
 def _totals(lines: Sequence[Line]) -> tuple[str, str]:
-    debit, credit = _sums(lines)
+    """Accounted debit and credit."""
+    debit = sum((line.accounted("DR") or ZERO for line in lines), ZERO)
+    credit = sum((line.accounted("CR") or ZERO for line in lines), ZERO)
     return plain(debit), plain(credit)

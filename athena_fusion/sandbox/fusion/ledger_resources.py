@@ -23,8 +23,8 @@ _BATCH = {
     "CreatedBy": "created_by",
     "CreationDate": "created",
     "PostedDate": "posted",
-    "RunningTotalDr": "total_dr",
-    "RunningTotalCr": "total_cr",
+    "RunningTotalAccountedDr": "total_dr",
+    "RunningTotalAccountedCr": "total_cr",
 }
 _HEADER = {
     "JeHeaderId": "id",
@@ -38,8 +38,8 @@ _HEADER = {
     "CurrencyCode": "currency",
     "PeriodName": "period_name",
     "EffectiveDate": "effective_date",
-    "RunningTotalDr": "total_dr",
-    "RunningTotalCr": "total_cr",
+    "RunningTotalAccountedDr": "total_dr",
+    "RunningTotalAccountedCr": "total_cr",
 }
 _NUMBERS = {"JeBatchId", "JeHeaderId", "GroupId", "LedgerId"}
 _TERM = re.compile(r"""\s*(\w+)\s*(=|!=|>=|<=|>|<|\bLIKE\b)\s*('[^']*'|"[^"]*"|[^'"\s]+)\s*""", re.IGNORECASE)

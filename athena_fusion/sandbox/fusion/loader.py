@@ -246,10 +246,10 @@ def _document(run: Run) -> sqlite3.Row | None:
 
 
 def _insert(run: Run, rows: list[dict[str, str]]) -> None:
-    used = [column.name for column in _COLUMNS if any(column.name in row for row in rows)]
+    used = sorted(set[str]().union(*rows))
     names = ", ".join((*used, "LOAD_REQUEST_ID", "CREATED_BY", "CREATION_DATE"))
     marks = ", ".join("?" * (len(used) + 3))
-    loaded = (run.parent, run.submitter, run.pod.clock().isoformat())
+    loaded = (run.parent, run.submitter, run.pod.stamp())
     run.connection.executemany(
         f"INSERT INTO gl_interface ({names}) VALUES ({marks})",  # noqa: S608 - column names of our own layout
         ((*map(row.get, used), *loaded) for row in rows),

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from athena_fusion.sandbox.fusion.setup import Client, FusionSetup, Ledger, User
 from athena_fusion.sandbox.fusion.tables import create_tables, seed
@@ -19,7 +20,7 @@ class PodDatabase:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -86,6 +87,10 @@ class Pod:
             ):
                 return ledger
         return None
+
+    def stamp(self) -> str:
+        """Business time in the pod's zone, as ISO text with its offset."""
+        return self.clock().astimezone(ZoneInfo(self.setup.zone)).isoformat()
 
     def switch(self, name: str) -> bool:
         """An operator switch of the database, for example `suspense`."""

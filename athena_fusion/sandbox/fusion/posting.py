@@ -80,5 +80,5 @@ def _post(run: Run, batch: sqlite3.Row) -> None:
         )
     run.connection.execute(
         "UPDATE gl_je_batches SET status = 'P', posted = ? WHERE id = ?",
-        (run.pod.clock().isoformat(), batch["id"]),
+        (run.pod.stamp(), batch["id"]),
     )

@@ -1,13 +1,15 @@
-"""REST of the Enterprise Scheduler: one request, and search with SCIM filters (read only)."""
+"""REST of the Enterprise Scheduler: one request, search with SCIM filters, submission."""
 
 import json
 import re
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
+from urllib.parse import urlencode
 
 from starlette.responses import JSONResponse, Response
 
+from athena_fusion.sandbox.fusion.ess import NOT_SCHEDULED
 from athena_fusion.sandbox.fusion.web import ApiError, Call, collection
 
 PATH = "/ess/rest/scheduler/v1/requests"
@@ -53,19 +55,58 @@ def one(call: Call) -> Response:
     return JSONResponse(_narrow(call, _details(call, row)))
 
 
+def requests(call: Call) -> Response:
+    """GET = search, POST = submission."""
+    return submit(call) if call.method == "POST" else search(call)
+
+
+def submit(call: Call) -> Response:
+    """POST /requests: jobDefinitionId, requestParameters, requestCategory. erpintegrations knows no status of it."""
+    try:
+        body = json.loads(call.body)
+        path = str(body["jobDefinitionId"]).removeprefix("JobDefinition:")
+        values = {
+            str(each["name"]): str(each.get("value") or "") for each in body.get("requestParameters", [])
+        }
+        category = body.get("requestCategory")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ApiError(400, "ESS-00500", f"The body is no submission: {error}") from error
+    package, _, definition = path.rpartition("/")
+    arguments = [values.get(f"submit.argument{number}", "") for number in range(1, len(values) + 1)]
+    request = call.engine.submit(
+        package, definition, arguments, call.user.name, direct=False, category=category
+    )
+    if request == NOT_SCHEDULED:
+        raise ApiError(400, "ESS-00500", f"No job definition {path}, or no right to submit it.")
+    return JSONResponse({"requestId": request}, 201)
+
+
 def search(call: Call) -> Response:
     """GET /requests?q=...: terms `field op value` joined by `and`; newest first, `limit` and `offset` page."""
     call.engine.tick()
     terms = _terms(call.query.get("q", ""))
     limit, offset = _whole(call, "limit", _PAGE), _whole(call, "offset", 0)
+    roots = [int(v) for field, op, v in terms if (field, op) == ("absParentRequestId", "eq") and v.isdigit()]
+    tree = roots[0] if roots else None
+    rows = call.pod.database.rows(
+        "SELECT * FROM ess_requests WHERE ? IS NULL OR absolute_parent = ? ORDER BY id DESC", tree, tree
+    )
     found = []
-    for row in call.pod.database.rows("SELECT * FROM ess_requests ORDER BY id DESC"):
+    for row in rows:
         details = _details(call, row)
         if all(_matches(details.get(field), compare, value) for field, compare, value in terms):
             found.append(details)
     page = [_narrow(call, details) for details in found[offset : offset + limit]]
     more = len(found) > offset + limit
-    return collection(page, limit=limit, offset=offset, more=more, href=call.url + PATH)
+    following = urlencode({**call.query, "limit": limit, "offset": offset + limit})
+    return collection(
+        page,
+        limit=limit,
+        offset=offset,
+        more=more,
+        href=call.url + PATH,
+        following=f"{call.url}{PATH}?{following}" if more else None,
+    )
 
 
 def _details(call: Call, row: sqlite3.Row) -> dict[str, object]:
@@ -122,9 +163,12 @@ def _matches(actual: object, compare: str, wanted: str) -> bool:
         right = int(wanted)
     elif compare in {"gt", "ge", "lt", "le"}:
         try:
-            left, right = datetime.fromisoformat(str(actual)), datetime.fromisoformat(wanted)
+            left, wanted_time = datetime.fromisoformat(str(actual)), datetime.fromisoformat(wanted)
         except ValueError:
             raise ApiError(400, "ESS-00500", f"{wanted} is not a time.") from None
+        if wanted_time.tzinfo is None:
+            raise ApiError(400, "ESS-00500", f"{wanted} is a time without its offset.")
+        right = wanted_time
     return _COMPARE[compare](left, right)
 
 

@@ -170,7 +170,7 @@ class FusionSetup:
     loader_keeps_good_rows: bool = False
     autopost_criteria: tuple[AutoPostCriteria, ...] = ()
     readback_report: str = "/Custom/athena_fusion/journal_readback.xdo"
-    zone: str = "America/New_York"  # of the business dates the pod stamps
+    zone: str = "America/New_York"  # of the times the pod stamps on what it writes
     token_seconds: int = 3600
     assertion_audience: str = "https://identity.oraclecloud.com/"
     default_job_seconds: float = 0.05

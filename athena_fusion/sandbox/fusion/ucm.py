@@ -42,7 +42,7 @@ def store(pod: Pod, *, name: str, account: str, content_type: str, author: str, 
         document = next_number(connection, "document")
         connection.execute(
             "INSERT INTO ucm_documents VALUES (?, ?, ?, ?, ?, NULL, ?, ?)",
-            (document, name, account, content_type, author, pod.clock().isoformat(), content),
+            (document, name, account, content_type, author, pod.stamp(), content),
         )
     return document
 

@@ -1,6 +1,5 @@
 """What every API route of the pod shares: bearer check, faults, media types, error bodies."""
 
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -110,9 +109,7 @@ class Api:
         if refused is not None:
             return refused
         if fault.kind == "late":
-            timer = threading.Timer(fault.seconds, effect)
-            timer.daemon = True
-            timer.start()
+            self.faults.later(fault.seconds, effect)
             return DroppedConnection()
         response = effect()
         if fault.kind == "slow":
@@ -142,16 +139,26 @@ class Api:
 
 
 def collection(
-    items: list[dict[str, object]], *, limit: int, offset: int, more: bool, href: str
+    items: list[dict[str, object]],
+    *,
+    limit: int,
+    offset: int,
+    more: bool,
+    href: str,
+    following: str | None = None,
 ) -> JSONResponse:
-    """An ADF collection page."""
+    """A page of a collection; `following` is the address of the next page, where the resource gives one."""
+    name = href.rsplit("/", 1)[-1]
+    links = [{"rel": "self", "href": href, "name": name, "kind": "collection"}]
+    if following is not None:
+        links.append({"rel": "next", "href": following, "name": name, "kind": "collection"})
     body = {
         "items": items,
         "count": len(items),
         "hasMore": more,
         "limit": limit,
         "offset": offset,
-        "links": [{"rel": "self", "href": href, "name": href.rsplit("/", 1)[-1], "kind": "collection"}],
+        "links": links,
     }
     return JSONResponse(body)
 

@@ -51,7 +51,9 @@ def test_a_package_is_uploaded_loaded_and_imported_once(world, gateway):
 
 def test_every_call_is_announced_in_the_audit_log_before_it_is_made(world, gateway):
     seen: list[list[str]] = []
-    gateway.hook = lambda name: seen.append(events(world)) if name in ("before load", "before import") else None
+    gateway.hook = lambda name: (
+        seen.append(events(world)) if name in ("before load", "before import") else None
+    )
     world.delivery(gateway).load([world.package()])
     assert seen[0][-1] == "fusion.intent load"
     assert seen[1][-1] == "fusion.intent import"

@@ -90,12 +90,12 @@ def test_each_event_gets_its_posting_id(delivery: Path, tmp_path: Path) -> None:
         "P09": 2,
         "P10": 1,
         "P15": 1,
-        "P17": 2,
+        "P17": 4,  # two transfers, both legs
         "P18": 1,
         "P18C": 1,
         "P20": 1,
         "P23": 1,
-        "NONE": 3,
+        "NONE": 1,
     }
 
 

@@ -39,10 +39,16 @@ def test_the_process_serves_both_sides_and_keeps_its_state(tmp_path: Path) -> No
     assert json.loads(days.text) == {"days": ["2026-09-15"]}
 
 
-def test_a_port_in_use_is_reported_with_what_the_server_said(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        sandbox = SandboxProcess(tmp_path, athenaone_port=taken.getsockname()[1])
-        with pytest.raises(SandboxFailed, match="address already in use"):
-            sandbox.start()
-    sandbox.stop()
+def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SandboxFailed, match=f"port {port} .*in use.*was not started"):
+            SandboxProcess(tmp_path / "home", athenaone_port=port).start()
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_server_that_ends_is_reported_with_what_it_said(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").mkdir()
+
+    with pytest.raises(SandboxFailed, match="unable to open database file"):
+        SandboxProcess(tmp_path).start()

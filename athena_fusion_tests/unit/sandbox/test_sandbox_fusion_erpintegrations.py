@@ -220,12 +220,35 @@ def test_scheduler_tells_parameters_and_descendants(pod: RunningPod) -> None:
     page = pod.client.get(SCHEDULER, params=since).json()
     assert (page["count"], page["hasMore"]) == (2, True)
     assert page["items"][0]["requestParameters"]
+    following = next(link["href"] for link in page["links"] if link["rel"] == "next")
+    assert pod.client.get(following).json()["items"][0]["requestId"] == page["items"][1]["requestId"] - 1
+    assert items[0]["submissionTime"].endswith("-05:00"), "the pod stamps its own zone"
     late = {"q": 'submissionTime gt "2026-01-31T11:00:00+00:00"'}
     assert pod.client.get(SCHEDULER, params=late).json()["items"] == []
 
 
+def test_submission_through_the_scheduler_is_found_by_its_category(pod: RunningPod) -> None:
+    document = pod.upload(packed(pair("1.00")))
+    values = dict(enumerate(("15", document, "N", "N"), start=1))
+    body = {
+        "jobDefinitionId": f"JobDefinition:/{LOADER}/InterfaceLoaderController",
+        "requestCategory": "AF0123",
+        "requestParameters": [
+            {"name": f"submit.argument{number}", "paramType": "STRING", "value": value}
+            for number, value in values.items()
+        ],
+    }
+    request = pod.client.post(SCHEDULER, json=body).json()["requestId"]
+    found = pod.client.get(SCHEDULER, params={"q": 'requestCategory eq "AF0123"'}).json()["items"]
+    assert [each["requestId"] for each in found] == [request]
+    assert pod.status(str(request)) == "", "erpintegrations tells no status of what it did not submit"
+    assert pod.client.post(SCHEDULER, json={**body, "jobDefinitionId": "x"}).status_code == 400
+    assert pod.client.post(SCHEDULER, json=[]).status_code == 400
+
+
 def test_scheduler_refusals(calm_pod: RunningPod) -> None:
     assert calm_pod.client.get(f"{SCHEDULER}/1").status_code == 404
-    for query in ("nonsense", "unknown eq 1", 'submissionTime gt "yesterday"'):
+    naive = 'submissionTime gt "2026-01-31T11:00:00"'
+    for query in ("nonsense", "unknown eq 1", 'submissionTime gt "yesterday"', naive):
         calm_pod.submit(LOADER, "InterfaceLoaderController", "15,1,N,N")
         assert calm_pod.client.get(SCHEDULER, params={"q": query}).status_code == 400

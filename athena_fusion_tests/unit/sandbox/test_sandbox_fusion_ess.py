@@ -110,7 +110,7 @@ def test_journal_batches_by_name_with_paging(pod: RunningPod) -> None:
     assert (rest["count"], rest["hasMore"]) == (1, False)
     batch = page["items"][0]["JeBatchId"]
     headers = pod.client.get(f"{url}/{batch}/child/journalHeaders").json()["items"]
-    assert [(item["RunningTotalDr"], item["JeCategory"]) for item in headers] == [("1", "Revenue")]
+    assert [(item["RunningTotalAccountedDr"], item["JeCategory"]) for item in headers] == [("1", "Revenue")]
     assert pod.client.get(f"{url}/{batch}").json()["JeBatchId"] == batch
     names = {
         each["name"]

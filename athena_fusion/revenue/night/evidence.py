@@ -1,0 +1,339 @@
+"""06:00: the ledger of the day over all entities, and the signed pack that proves it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+from sqlalchemy import select
+
+from athena_fusion.accounting.combinations import ACCOUNT
+from athena_fusion.accounting.matrix import CATEGORY_WORDS
+from athena_fusion.assurance.pack import PackEntry, build_pack, latest_pack
+from athena_fusion.assurance.publish import deliver_pack, parse_target, publish_head
+from athena_fusion.assurance.verify import verify_pack
+from athena_fusion.delivery.queue import Item
+from athena_fusion.delivery.states import PROVED, State
+from athena_fusion.money import cents_display, cents_text
+from athena_fusion.revenue.night.context import (
+    FLOW,
+    NightContext,
+    asset_folder,
+    chart_of,
+    controls_of,
+    subject_named,
+)
+from athena_fusion.revenue.stage import CheckOutcome, StageResult
+from athena_fusion.storage.schema import decision, exception_item
+from athena_fusion.storage.schema import intent as intents
+from athena_fusion.trust.manifest import CARRIED, DAY_UNIT, Manifest
+
+_STAGES = ("extract", "reconcile", "transform", "package", "submit", "readback")
+
+LEDGER = {
+    "entity": pl.String,
+    "category": pl.String,
+    "rows": pl.Int64,
+    "sent_cents": pl.Int64,
+    "fusion_cents": pl.Int64,
+    "state": pl.String,
+    "attempt": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class EntityNight:
+    """How far one entity got: the last stage it signed, its manifest, and what stopped it in words."""
+
+    entity: str
+    stage: str
+    head: Manifest | None
+    stopped_by: str
+
+    @property
+    def finished(self) -> bool:
+        """Whether its journals are read back and proven."""
+        return self.stage == "readback" and not self.stopped_by
+
+
+def reconcile_ledger(ctx: NightContext, batch_date: date, run_id: str) -> StageResult:
+    """Per entity and category: what was sent, what Fusion holds, and the difference. Missing entities are named."""
+    nights = entity_nights(ctx, batch_date)
+    ledger = day_ledger(ctx, batch_date)
+    kept = ctx.keep(
+        asset_folder("reconciliation", "ledger_reconciliation", batch_date, DAY_UNIT), "ledger", ledger, carried=CARRIED
+    )
+    checks = [_t10(ledger, nights), _t13(ctx, batch_date, nights), _present(nights)]
+    sums = {"sent": cents_text(_total(ledger, "sent_cents")), "fusion": cents_text(_total(ledger, "fusion_cents"))}
+    ref = ctx.sign(
+        "reconcile",
+        DAY_UNIT,
+        batch_date,
+        run_id,
+        subjects=[kept],
+        prev=[night.head.ref for night in nights if night.head is not None],
+        rows=ledger.height,
+        sums=sums,
+        controls=controls_of(checks),
+    )
+    return StageResult(
+        "reconcile",
+        DAY_UNIT,
+        ref,
+        rows=int(ledger["rows"].sum()),
+        sums=sums,
+        checks=checks,
+        preview=ledger_preview(ledger),
+        notes={night.entity: night.stopped_by or "reconciled" for night in nights},
+    )
+
+
+def issue_evidence(ctx: NightContext, batch_date: date, run_id: str) -> StageResult:
+    """Build, sign, verify and deliver the day's pack, and publish its head outside the store."""
+    nights = entity_nights(ctx, batch_date)
+    day = ctx.book.latest(stage="reconcile", flow=FLOW, unit=DAY_UNIT, business_date=batch_date)
+    entries = [
+        PackEntry(night.entity, FLOW, night.head.ref if night.head else None, night.stopped_by) for night in nights
+    ]
+    if day is not None:
+        entries.append(PackEntry(DAY_UNIT, FLOW, day))
+    pack = build_pack(
+        store=ctx.store,
+        book=ctx.book,
+        keys=ctx.keys,
+        audit=ctx.audit,
+        clock=ctx.clock,
+        business_date=batch_date,
+        run_id=run_id,
+        entries=entries,
+        reconciliation=_reconciliation(ctx, batch_date, nights),
+        decisions=_decisions(ctx, batch_date),
+        previous_pack=latest_pack(ctx.book, batch_date - timedelta(days=1)),
+    )
+    with ctx.store.local_folder(pack.folder) as folder:
+        report = verify_pack(folder)
+    findings = "; ".join(f"{found.file}: {found.reason}" for found in report.findings[:3])
+    check = CheckOutcome(
+        "pack_verifies",
+        ok=not report.findings,
+        blocking=True,
+        left=report.head[:16],
+        right=pack.head_sha256[:16],
+        difference=str(len(report.findings)),
+        summary=findings or f"{report.manifests} manifests and {report.files} files verified, head {report.head}",
+    )
+    notes = {"pack": pack.path, "head": pack.head_sha256, "attempt": str(pack.attempt)}
+    if check.ok:
+        evidence = ctx.tenant.evidence
+        ways = {"store": ctx.store, "audit": ctx.audit}
+        deliver_pack(pack, parse_target(evidence.delivery.model_dump(exclude_none=True)), **ways)
+        publish_head(pack, parse_target(evidence.head_publication.model_dump(exclude_none=True)), **ways)
+    return StageResult(
+        "pack",
+        DAY_UNIT,
+        pack.manifest,
+        rows=report.files,
+        sums={},
+        checks=[check],
+        preview=[{"entity": n.entity, "last stage": n.stage, "state": n.stopped_by or "reconciled"} for n in nights],
+        notes=notes,
+    )
+
+
+def entity_nights(ctx: NightContext, batch_date: date) -> list[EntityNight]:
+    """Every entity in effect on the day, with its newest stage."""
+    return [_night(ctx, owner.entity, batch_date) for owner in ctx.tenant.entities_on(batch_date)]
+
+
+def day_ledger(ctx: NightContext, batch_date: date) -> pl.DataFrame:
+    """One row per entity and category that left for Fusion (LEDGER); a superseded attempt is left out."""
+    query = (
+        select(intents)
+        .where(intents.c.flow == FLOW, intents.c.batch_date == batch_date.isoformat())
+        .order_by(intents.c.entity, intents.c.category, intents.c.attempt)
+    )
+    with ctx.database.begin() as connection:
+        rows = connection.execute(query).all()
+    return pl.DataFrame(
+        [
+            (
+                row.entity,
+                CATEGORY_WORDS[row.category],
+                row.rows,
+                row.debit_cents,
+                row.debit_cents if row.state in PROVED else 0,
+                row.state,
+                row.attempt,
+            )
+            for row in rows
+            if row.state != State.PURGED
+        ],
+        schema=LEDGER,
+        orient="row",
+    )
+
+
+def ledger_preview(ledger: pl.DataFrame) -> list[dict[str, str]]:
+    """The ledger for people, a line per entity and category."""
+    return [
+        {
+            "entity": row["entity"],
+            "category": row["category"],
+            "lines": str(row["rows"]),
+            "sent": cents_display(row["sent_cents"]),
+            "in Fusion": cents_display(row["fusion_cents"]),
+            "difference": cents_display(row["sent_cents"] - row["fusion_cents"]),
+            "attempt": str(row["attempt"]),
+        }
+        for row in ledger.iter_rows(named=True)
+    ]
+
+
+def _night(ctx: NightContext, entity: str, batch_date: date) -> EntityNight:
+    head = None
+    for stage in _STAGES:
+        found = ctx.manifest(stage, entity, batch_date)
+        if found is None:
+            break
+        head = found
+    if head is None:
+        return EntityNight(entity, "", None, "nothing was extracted")
+    failed = next((control for control in head.controls if not control.ok), None)
+    if failed is not None:
+        return EntityNight(
+            entity, head.stage, head, f"{failed.id} failed: expected {failed.expected}, actual {failed.actual}"
+        )
+    stopped = "" if head.stage == "readback" else f"stopped after {head.stage}"
+    return EntityNight(entity, head.stage, head, stopped)
+
+
+def _t10(ledger: pl.DataFrame, nights: Sequence[EntityNight]) -> CheckOutcome:
+    sent, held = _total(ledger, "sent_cents"), _total(ledger, "fusion_cents")
+    open_units = [night.entity for night in nights if night.head is not None and not night.finished]
+    said = f"{ledger.height} groups of {len(nights)} entities"
+    if open_units:
+        said += f"; not proven: {', '.join(open_units)}"
+    return CheckOutcome(
+        "t10_sent_equals_imported",
+        ok=sent == held and not open_units,
+        blocking=True,
+        left=cents_display(sent),
+        right=cents_display(held),
+        difference=cents_display(sent - held),
+        summary=said,
+    )
+
+
+def _t13(ctx: NightContext, batch_date: date, nights: Sequence[EntityNight]) -> CheckOutcome:
+    """What the read-backs of the day put on the suspense account, which must be nothing."""
+    total = 0
+    for night in nights:
+        found = ctx.manifest("readback", night.entity, batch_date)
+        if found is not None:
+            lines = ctx.store.read_frame(subject_named(found, "readback").name)
+            on_suspense = chart_of(ctx.tenant).segment(ACCOUNT) == ctx.tenant.chart.suspense_account
+            total += int(lines.filter(on_suspense).select(pl.col("debit_cents") - pl.col("credit_cents")).sum().item())
+    return CheckOutcome(
+        "t13_suspense_is_zero",
+        ok=total == 0,
+        blocking=True,
+        left=cents_display(total),
+        right=cents_display(0),
+        difference=cents_display(total),
+        summary=f"account {ctx.tenant.chart.suspense_account} over all lines read back",
+    )
+
+
+def _present(nights: Sequence[EntityNight]) -> CheckOutcome:
+    missing = [f"{night.entity} ({night.stopped_by})" for night in nights if not night.finished]
+    return CheckOutcome(
+        "every_entity_present",
+        ok=not missing,
+        blocking=False,
+        left=str(len(nights) - len(missing)),
+        right=str(len(nights)),
+        difference=str(len(missing)),
+        summary="every entity finished" if not missing else "; ".join(missing),
+    )
+
+
+def _reconciliation(ctx: NightContext, batch_date: date, nights: Sequence[EntityNight]) -> dict[str, object]:
+    ledger = day_ledger(ctx, batch_date)
+    return {
+        "flow": FLOW,
+        "tenant": ctx.tenant.name,
+        "tenantVersion": ctx.tenant.version_hash,
+        "complete": all(night.finished for night in nights),
+        "entities": [
+            {
+                "entity": night.entity,
+                "lastStage": night.stage,
+                "state": night.stopped_by or "reconciled",
+                "controls": [
+                    {"id": c.id, "expected": c.expected, "actual": c.actual, "ok": c.ok}
+                    for stage in _STAGES
+                    if (found := ctx.manifest(stage, night.entity, batch_date)) is not None
+                    for c in found.controls
+                ],
+            }
+            for night in nights
+        ],
+        "ledger": [
+            {
+                "entity": row["entity"],
+                "category": row["category"],
+                "lines": row["rows"],
+                "sent": cents_text(row["sent_cents"]),
+                "inFusion": cents_text(row["fusion_cents"]),
+                "state": row["state"],
+                "attempt": row["attempt"],
+            }
+            for row in ledger.iter_rows(named=True)
+        ],
+        "queue": [_queue_entry(item) for item in ctx.queue.list_items(batch_date=batch_date.isoformat())],
+    }
+
+
+def _queue_entry(item: Item) -> dict[str, object]:
+    found = item.finding
+    return {
+        "id": item.id,
+        "entity": found.entity,
+        "kind": str(found.kind),
+        "stage": found.stage,
+        "code": found.code,
+        "reason": found.reason,
+        "amount": cents_text(found.amount_cents),
+        "status": str(item.status),
+    }
+
+
+def _decisions(ctx: NightContext, batch_date: date) -> list[Mapping[str, object]]:
+    """What people decided about the day's queue items, oldest first."""
+    query = (
+        select(decision, exception_item.c.entity)
+        .join(exception_item, exception_item.c.id == decision.c.item_id)
+        .where(exception_item.c.batch_date == batch_date.isoformat())
+        .order_by(decision.c.created_at, decision.c.id)
+    )
+    with ctx.database.begin() as connection:
+        rows = connection.execute(query).all()
+    return [
+        {
+            "id": row.id,
+            "item": row.item_id,
+            "entity": row.entity,
+            "actor": row.actor,
+            "action": row.action,
+            "detail": json.loads(row.detail),
+            "at": row.created_at,
+        }
+        for row in rows
+    ]
+
+
+def _total(ledger: pl.DataFrame, column: str) -> int:
+    return int(ledger[column].sum())
+
+
