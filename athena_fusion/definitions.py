@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from athena_fusion.orchestration.assets import evidence, extraction, load, reconciliation, revenue
+from athena_fusion.orchestration.assets import evidence, extraction, ledger, load, reconciliation, revenue
 from athena_fusion.orchestration.jobs import EVIDENCE, EXTRACTION, NIGHTLY, RELOAD
 from athena_fusion.orchestration.resources import NightResource
 from athena_fusion.orchestration.schedules import morning_evidence, nightly_extraction
 
-ASSETS = dg.load_assets_from_modules([extraction, reconciliation, revenue, load, evidence])
+ASSETS = dg.load_assets_from_modules([extraction, reconciliation, revenue, load, ledger, evidence])
 
 defs = dg.Definitions(
     assets=ASSETS,

@@ -285,6 +285,8 @@ class HttpClient:
             follow_redirects=False,
             headers={"User-Agent": "athena-fusion", "Accept": "application/json"},
             trust_env=not local,  # a company proxy cannot reach our loopback
+            # Shorter than servers keep idle connections: one closed under a write would be an unknown outcome.
+            limits=httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=2.0),
         )
 
     def __repr__(self) -> str:

@@ -41,7 +41,9 @@ DEPARTMENTS = {
 
 def table(text: str) -> pl.DataFrame:
     """A tenant table from CSV text: everything text, `line` as in a file with a header."""
-    frame = pl.read_csv(io.StringIO("\n".join(line.strip() for line in text.strip().splitlines())), infer_schema=False)
+    frame = pl.read_csv(
+        io.StringIO("\n".join(line.strip() for line in text.strip().splitlines())), infer_schema=False
+    )
     return frame.with_columns(pl.int_range(2, pl.len() + 2, dtype=pl.Int64).alias("line"))
 
 
@@ -160,7 +162,9 @@ _VALUES = {
 }
 X10 = table(
     "segment,source_value,fusion_value,enabled,effective_from,effective_to\n"
-    + "\n".join(f"{segment},{value},{value},Y,2026-01-01," for segment, values in _VALUES.items() for value in values)
+    + "\n".join(
+        f"{segment},{value},{value},Y,2026-01-01," for segment, values in _VALUES.items() for value in values
+    )
 )
 CHART = Chart(
     segments=("Company", "CostCenter", "Account", "Location", "ServiceLine", "Intercompany"),
@@ -271,11 +275,15 @@ class Practice:
         return row_id
 
     def charge(self, claim: str, amount: str, code: str = "99214", **more: str) -> str:
-        return self.transaction("CHARGE", claim, amount, PROCEDURECODE=code, **({"PLACEOFSERVICE": "11"} | more))
+        return self.transaction(
+            "CHARGE", claim, amount, PROCEDURECODE=code, **({"PLACEOFSERVICE": "11"} | more)
+        )
 
     def void(self, charge: str, **more: str) -> str:
         row = next(r for r in self.tables["TRANSACTION"] if r["TRANSACTIONID"] == charge)
-        copied = {name: row[name] for name in ("PROCEDURECODE", "PLACEOFSERVICE", "OTHERMODIFIER", "CHARGEFROMDATE")}
+        copied = {
+            name: row[name] for name in ("PROCEDURECODE", "PLACEOFSERVICE", "OTHERMODIFIER", "CHARGEFROMDATE")
+        }
         return self.transaction(
             "CHARGE",
             row["CLAIMID"],
@@ -284,14 +292,18 @@ class Practice:
             **(copied | {"REVERSALFLAG": "Y", "CHARGEVOIDPARENTID": charge} | more),
         )
 
-    def payment(self, claim: str, amount: str, method: str = "EFT", responsible: str = "Primary", **more: str) -> str:
+    def payment(
+        self, claim: str, amount: str, method: str = "EFT", responsible: str = "Primary", **more: str
+    ) -> str:
         cash = method not in ("UNAPPLIED", "UNPOSTABLE")
         batch = {"PAYMENTBATCHID": self.batch()} if cash else {}
         return self.transaction(
             "PAYMENT", claim, minus(amount), responsible, **({"TRANSACTIONMETHOD": method} | batch | more)
         )
 
-    def adjustment(self, claim: str, amount: str, reason: str, cas: str = "", carc: str = "", **more: str) -> str:
+    def adjustment(
+        self, claim: str, amount: str, reason: str, cas: str = "", carc: str = "", **more: str
+    ) -> str:
         codes = {"TRANSACTIONREASON": reason, "CASGROUPCODE": cas, "CARC": carc}
         return self.transaction("ADJUSTMENT", claim, minus(amount), **(codes | more))
 
@@ -300,7 +312,9 @@ class Practice:
         into = self.transaction("TRANSFERIN", claim, amount, to, PARENTCHARGEID=claim, CHARGEID=out, **more)
         return out, into
 
-    def unapplied(self, kind: str, amount: str, method: str = "CARD", counterpart: str = "", **more: str) -> str:
+    def unapplied(
+        self, kind: str, amount: str, method: str = "CARD", counterpart: str = "", **more: str
+    ) -> str:
         """Positive raises unapplied money."""
         row_id = self.next_id()
         values = {
@@ -385,7 +399,9 @@ def golden_day() -> Practice:
     return p
 
 
-def reports(practice: Practice, group: str = "101", opening: Mapping[str, int] | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def reports(
+    practice: Practice, group: str = "101", opening: Mapping[str, int] | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """athenaOne's activity and A/R reports, added up from the raw rows by rules of their own."""
     start = dict(opening or {"ar": 0, "unapplied": 0})
     activity: dict[tuple[str, str], list[Decimal]] = {}
@@ -416,7 +432,9 @@ def reports(practice: Practice, group: str = "101", opening: Mapping[str, int] |
             }
             for (day, kind), amounts in sorted(activity.items())
         ],
-        schema=dict.fromkeys(("PRACTICE", "MEDICALGROUPID", "POSTDATE", "TRANSACTIONTYPE", "COUNT", "AMOUNT"), pl.String),
+        schema=dict.fromkeys(
+            ("PRACTICE", "MEDICALGROUPID", "POSTDATE", "TRANSACTIONTYPE", "COUNT", "AMOUNT"), pl.String
+        ),
     )
     ar, unapplied = Decimal(start["ar"]), Decimal(start["unapplied"])
     lines = [("2026-08-31", ar, unapplied)]

@@ -45,7 +45,8 @@ def combine(legs: pl.DataFrame, accounts: pl.DataFrame, chart: Chart, x10: pl.Da
     )
     keys = {"segment": "segment", "source_value": "value"}
     found = resolve(values, x10, keys, "on", crosswalk="X10", results=["fusion_value"])
-    parts = [found.slice(n * named.height, named.height) for n in range(len(chart.segments))]
+    answers = pl.concat([values, found], how="horizontal")
+    parts = [answers.slice(n * named.height, named.height) for n in range(len(chart.segments))]
     no_account = pl.format("accounts: role {} has no account", pl.col("role").fill_null("(blank)"))
     built = distinct.with_columns(
         pl.concat_str([pl.lit(part["fusion_value"]) for part in parts], separator=chart.separator).alias(
@@ -53,7 +54,7 @@ def combine(legs: pl.DataFrame, accounts: pl.DataFrame, chart: Chart, x10: pl.Da
         ),
         pl.coalesce(
             pl.when(pl.lit(named["account"]).is_null()).then(no_account),
-            *(pl.format("X10: no line for {}", pl.lit(part["missing"])) for part in parts),
+            *(pl.lit(part.select(_unknown()).to_series()) for part in parts),
         ).alias("problem"),
     )
     return legs.join(built, on=legs.columns, how="left", nulls_equal=True, maintain_order="left").select(
@@ -112,6 +113,14 @@ def check(combinations: pl.DataFrame, chart: Chart, x10: pl.DataFrame) -> pl.Ser
         )
     )
     return combinations.join(problems, on=["combination", "on"], how="left", maintain_order="left")["problem"]
+
+
+def _unknown() -> pl.Expr:
+    """Null where X10 has a line for the value, else that it has none."""
+    value, on = pl.col("value").fill_null("(blank)"), pl.col("on").cast(pl.String)
+    return pl.when(pl.col("line").is_null()).then(
+        pl.format("X10: no line for {} {} on {}", "segment", value, on)
+    )
 
 
 def _source(name: str, chart: Chart) -> pl.Expr:

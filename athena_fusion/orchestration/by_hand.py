@@ -15,6 +15,10 @@ from athena_fusion.orchestration.entities import register_entities
 from athena_fusion.orchestration.partitions import NightKey
 
 
+# The events are in the instance; the terminal gets our own summary.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
 @dataclass(frozen=True)
 class RunReport:
     """How a run ended: the unit (an entity, or the day), its run id, and what stopped it in words."""
@@ -52,8 +56,8 @@ def _run(job: str, partition_key: str, unit: str) -> RunReport:
     from athena_fusion.definitions import defs
 
     with dg.DagsterInstance.get() as instance:
-        result = defs.get_job_def(job).execute_in_process(
-            partition_key=partition_key, instance=instance, raise_on_error=False
+        result = defs.resolve_job_def(job).execute_in_process(
+            partition_key=partition_key, instance=instance, raise_on_error=False, run_config=_QUIET
         )
         return RunReport(unit, result.run_id, result.success, _stopped_by(result))
 

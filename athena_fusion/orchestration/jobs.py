@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from athena_fusion.orchestration.assets import evidence, extraction, load, reconciliation, revenue
+from athena_fusion.orchestration.assets import evidence, extraction, ledger, load, reconciliation, revenue
 from athena_fusion.orchestration.partitions import BATCH_DATE, NIGHT
 
 EXTRACTION = dg.define_asset_job(
@@ -30,7 +30,7 @@ RELOAD = dg.define_asset_job(
 
 EVIDENCE = dg.define_asset_job(
     "evidence",
-    selection=dg.AssetSelection.assets(reconciliation.LEDGER, evidence.KEY),
+    selection=dg.AssetSelection.assets(ledger.KEY, evidence.KEY),
     partitions_def=BATCH_DATE,
     description="06:00: reconcile the day's ledger and issue the evidence pack.",
 )

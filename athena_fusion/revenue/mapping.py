@@ -93,11 +93,14 @@ def _answered(
 ) -> pl.DataFrame:
     """`work` with the results of a crosswalk; `X_<crosswalk>` where it is needed and has no answer.
 
-    `keys`: key of the table -> column of `work`, `None` for the same name. Copied voids need nothing but X1.
+    `keys`: key of the table -> column of `work`, `None` for the same name. An event without a posting id needs
+    nothing; a copied void needs nothing but its entity.
     """
     columns = {key: source or key for key, source in keys.items()}
     answers = resolve(work, table, columns, on, crosswalk=crosswalk, results=results)
-    asked = pl.lit(value=True) if needed is None else needed.fill_null(value=False) & ~pl.col("copied")
+    asked = pl.col("X_pair").is_null() & pl.col("X_X4").is_null()
+    if needed is not None:
+        asked &= needed.fill_null(value=False) & ~pl.col("copied")
     said = pl.format(f"{crosswalk}: no line for {{}}", pl.lit(answers["missing"]))
     return work.with_columns(
         *(answers[name] for name in results), pl.when(asked).then(said).alias(f"X_{crosswalk}")

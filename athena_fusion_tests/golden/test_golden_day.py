@@ -85,7 +85,9 @@ def _journals(log: pl.DataFrame) -> Journals:
 def test_every_event_of_the_golden_day_posts_as_written() -> None:
     posted = _posted()
     account = {side: CHART.segment("Account", f"{side}_combination") for side in ("debit", "credit")}
-    found = posted.postings.select("posting_id", "amount_cents", account["debit"], account["credit"].alias("c"))
+    found = posted.postings.select(
+        "posting_id", "amount_cents", account["debit"], account["credit"].alias("c")
+    )
     assert sorted(found.rows()) == sorted(EVENTS)
     assert posted.held.is_empty()
     assert posted.notices.is_empty()
@@ -117,7 +119,16 @@ def test_journals_balance_and_carry_their_names() -> None:
     require_balanced(t8(lines, CHART))
     assert set(lines["journal"]) == {
         f"ATH-101-20260915-{word}-r1"
-        for word in ("CHARGES", "PAYMENTS", "ADJUSTMENTS", "TRANSFERS", "UNAPPLIED", "UNIDENTIFIED", "REFUNDS", "INCENTIVES")
+        for word in (
+            "CHARGES",
+            "PAYMENTS",
+            "ADJUSTMENTS",
+            "TRANSFERS",
+            "UNAPPLIED",
+            "UNIDENTIFIED",
+            "REFUNDS",
+            "INCENTIVES",
+        )
     }
     assert dict(lines.schema) == JOURNAL_LINES
     first = lines.filter(pl.col("category") == "01").row(0, named=True)
@@ -143,20 +154,29 @@ def test_the_golden_day_ties_out() -> None:
     scope = {"entity": "101", "medical_groups": ["101"], "go_live": DAY}
     rows, log = practice.rows(), _posted().postings
     journals = _journals(log)
-    controls = [*t1(rows, activity, **scope), *t7(rows, ar, **scope), *t9(log, NO_SENT, journals.lines, journals.waiting)]
+    controls = [
+        *t1(rows, activity, **scope),
+        *t7(rows, ar, **scope),
+        *t9(log, NO_SENT, journals.lines, journals.waiting),
+    ]
     assert [control for control in controls if not control.ok] == []
     assert {control.id for control in controls} == {"T1", "T7", "T9"}
 
 
 def test_the_same_rows_in_another_order_give_the_same_bytes() -> None:
     rows = golden_day().rows()
-    shuffled = post(rows.sample(fraction=1, shuffle=True, seed=7), TABLES_OF_TENANT, BOOKS, POLICIES, batch_date=DAY)
+    shuffled = post(
+        rows.sample(fraction=1, shuffle=True, seed=7), TABLES_OF_TENANT, BOOKS, POLICIES, batch_date=DAY
+    )
     assert _journals(shuffled.postings).lines.equals(_journals(_posted().postings).lines)
 
 
 @pytest.mark.parametrize(
     ("september", "accounting", "description"),
-    [("Open", DAY, "P01 A/R commercial"), ("Closed", date(2026, 10, 1), "P01 A/R commercial (post date 2026-09-15)")],
+    [
+        ("Open", DAY, "P01 A/R commercial"),
+        ("Closed", date(2026, 10, 1), "P01 A/R commercial (post date 2026-09-15)"),
+    ],
 )
 def test_a_charge_back_posted_to_the_golden_day_is_one_correction(
     september: str, accounting: date, description: str
@@ -170,8 +190,10 @@ def test_a_charge_back_posted_to_the_golden_day_is_one_correction(
     second = post(practice.rows(), TABLES_OF_TENANT, BOOKS, POLICIES, batch_date=batch, frozen=first)
     assert second.postings.height == 1
     assert second.unchanged == 21
-    revisions = sent.select("entity", "post_date", "category", "revision").unique().with_columns(
-        pl.lit(DAY).alias("batch_date"), pl.lit(value=False).alias("open")
+    revisions = (
+        sent.select("entity", "post_date", "category", "revision")
+        .unique()
+        .with_columns(pl.lit(DAY).alias("batch_date"), pl.lit(value=False).alias("open"))
     )
     periods = PERIODS.with_columns(
         pl.when(pl.col("period_name") == "Sep-26").then(pl.lit(september)).otherwise("status").alias("status")
@@ -180,9 +202,34 @@ def test_a_charge_back_posted_to_the_golden_day_is_one_correction(
         pl.concat([first, second.postings]), sent, revisions, _dates(periods), BOOKS, batch_date=batch
     )
     assert journals.lines.select(
-        "journal", "line_key", "accounting_date", "description", CHART.segment("Account"), "debit_cents", "credit_cents", "carried"
+        "journal",
+        "line_key",
+        "accounting_date",
+        "description",
+        CHART.segment("Account"),
+        "debit_cents",
+        "credit_cents",
+        "carried",
     ).rows() == [
-        ("ATH-101-20260915-CHARGES-r2", "101-20260915-01-r2-00001", accounting, description, "11030", 8800, 0, september == "Closed"),
-        ("ATH-101-20260915-CHARGES-r2", "101-20260915-01-r2-00002", accounting, description.replace("A/R commercial", "Revenue, in person"), "40010", 0, 8800, september == "Closed"),
+        (
+            "ATH-101-20260915-CHARGES-r2",
+            "101-20260915-01-r2-00001",
+            accounting,
+            description,
+            "11030",
+            8800,
+            0,
+            september == "Closed",
+        ),
+        (
+            "ATH-101-20260915-CHARGES-r2",
+            "101-20260915-01-r2-00002",
+            accounting,
+            description.replace("A/R commercial", "Revenue, in person"),
+            "40010",
+            0,
+            8800,
+            september == "Closed",
+        ),
     ]
     assert set(journals.unchanged["category"]) == {"02", "03", "04", "05", "06", "08", "09"}

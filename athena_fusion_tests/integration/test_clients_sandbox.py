@@ -218,9 +218,10 @@ def ledger(fusion: Side) -> Ledger:
 
 def test_journal_from_upload_to_read_back(ledger: Ledger) -> None:
     group, name = "20260915001010101", "AF0000000000000001_1.zip"
-    document = ledger.erp.upload(name, package(group), ACCOUNT)
+    content = package(group)
+    document = ledger.erp.upload(name, content, ACCOUNT)
     assert ledger.erp.find_documents("AF0000000000000001", ACCOUNT) == [document]
-    assert ledger.erp.document(document) == package(group)
+    assert ledger.erp.document(document) == content
     load = ledger.run(load_job("15", document))
     assert worst(ledger.erp.execution(load)) == "SUCCEEDED"
     waiting = ledger.reports.journal_readback(group, LEDGER)

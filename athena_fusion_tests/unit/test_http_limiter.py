@@ -19,7 +19,7 @@ from pathlib import Path
 from athena_fusion.clock import SystemClock
 from athena_fusion.http import Limiter
 limiter = Limiter(Path(sys.argv[1]), "athenaone", 10, SystemClock())
-for _ in range(8):
+for _ in range(4):
     limiter.acquire()
     print(time.time())
 """
@@ -69,12 +69,12 @@ def test_threads_and_processes_share_one_limit(tmp_path: Path) -> None:
     def take() -> None:
         import time
 
-        for _ in range(4):
+        for _ in range(3):
             limiter.acquire()
             with lock:
                 times.append(time.time())
 
-    threads = [threading.Thread(target=take) for _ in range(3)]
+    threads = [threading.Thread(target=take) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -84,6 +84,6 @@ def test_threads_and_processes_share_one_limit(tmp_path: Path) -> None:
         times += [float(line) for line in out.split()]
     limiter.close()
     times.sort()
-    assert len(times) == 28
+    assert len(times) == 14
     # The stamp is taken a moment after the permit, so a window may look a little shorter than it was.
     assert all(later - earlier > 0.8 for earlier, later in zip(times, times[10:], strict=False))

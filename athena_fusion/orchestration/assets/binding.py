@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ INTEGRATION = "team:integration"
 
 @dataclass(frozen=True)
 class Check:
-    """A named control of an asset. Blocking ones protect money: they stop this partition's run."""
+    """A named control of an asset. A blocking one stops this partition's run when it fails."""
 
     name: str
     description: str
@@ -31,16 +32,19 @@ def check_specs(
     key: Sequence[str], checks: Sequence[Check], partitions: dg.PartitionsDefinition = NIGHT
 ) -> list[dg.AssetCheckSpec]:
     """Specs with the asset's own partitions: without them one bad entity would hold all the others."""
-    return [
-        dg.AssetCheckSpec(
-            check.name,
-            asset=dg.AssetKey(list(key)),
-            description=check.description,
-            blocking=check.blocking,
-            partitions_def=partitions,
-        )
-        for check in checks
-    ]
+    with warnings.catch_warnings():
+        # Preview in the pinned release; the gate tests cover the behaviour that we rely on.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(
+                check.name,
+                asset=dg.AssetKey(list(key)),
+                description=check.description,
+                blocking=check.blocking,
+                partitions_def=partitions,
+            )
+            for check in checks
+        ]
 
 
 def day_check_specs(key: Sequence[str], checks: Sequence[Check]) -> list[dg.AssetCheckSpec]:

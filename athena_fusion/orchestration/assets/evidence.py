@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from athena_fusion.orchestration.assets import reconciliation
+from athena_fusion.orchestration.assets import ledger
 from athena_fusion.orchestration.assets.binding import FINANCE, Check, day_check_specs, run_stage
 from athena_fusion.orchestration.gates import issued_again
 from athena_fusion.orchestration.partitions import BATCH_DATE, night_key
@@ -15,7 +15,7 @@ KEY = ["evidence", "evidence_pack"]
     key=KEY,
     group_name="evidence",
     partitions_def=BATCH_DATE,
-    deps=[reconciliation.LEDGER],
+    deps=[ledger.KEY],
     owners=[FINANCE],
     kinds={"report", "file"},
     automation_condition=issued_again(),

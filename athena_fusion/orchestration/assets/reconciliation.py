@@ -1,22 +1,15 @@
-"""03:00: what was extracted against athenaOne's own totals. After the load: the ledger of the whole day."""
+"""03:00: what was extracted against athenaOne's own totals."""
 
 import dagster as dg
 
-from athena_fusion.orchestration.assets import extraction, load
-from athena_fusion.orchestration.assets.binding import (
-    FINANCE,
-    Check,
-    check_specs,
-    day_check_specs,
-    run_stage,
-)
+from athena_fusion.orchestration.assets import extraction
+from athena_fusion.orchestration.assets.binding import FINANCE, Check, check_specs, run_stage
 from athena_fusion.orchestration.cadence import CADENCE
-from athena_fusion.orchestration.gates import gate, issued_again
-from athena_fusion.orchestration.partitions import BATCH_DATE, NIGHT, night_key
+from athena_fusion.orchestration.gates import gate
+from athena_fusion.orchestration.partitions import NIGHT, night_key
 from athena_fusion.orchestration.resources import NightResource
 
 SOURCE_TOTALS = ["reconciliation", "source_totals"]
-LEDGER = ["reconciliation", "ledger_reconciliation"]
 
 
 @dg.asset(
@@ -45,32 +38,3 @@ def source_totals(context: dg.AssetExecutionContext, night: NightResource) -> dg
     """
     key = night_key(context.partition_key)
     return run_stage(lambda: night.open().reconcile_source(key.entity, key.batch_date, context.run.run_id))
-
-
-@dg.asset(
-    key=LEDGER,
-    group_name="reconciliation",
-    partitions_def=BATCH_DATE,
-    deps=[load.READBACK],
-    owners=[FINANCE],
-    kinds={"oracle", "report"},
-    automation_condition=issued_again(),
-    check_specs=day_check_specs(
-        LEDGER,
-        [
-            Check(
-                "t10_sent_equals_imported",
-                "T10: rows and sums sent equal rows and sums in Fusion, all entities.",
-            ),
-            Check("t13_suspense_is_zero", "T13: nothing stands on the suspense account."),
-            Check("every_entity_present", "Every billing entity finished its night.", blocking=False),
-        ],
-    ),
-)
-def ledger_reconciliation(context: dg.AssetExecutionContext, night: NightResource) -> dg.MaterializeResult:
-    """The day's ledger: per entity and category what athenaOne says, what was sent and what Fusion holds.
-
-    Runs with entities missing, and names them.
-    """
-    day = night_key(context.partition_key).batch_date
-    return run_stage(lambda: night.open().reconcile_ledger(day, context.run.run_id))

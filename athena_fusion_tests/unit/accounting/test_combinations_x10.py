@@ -33,13 +33,15 @@ def test_detail_and_summary_accounts() -> None:
 def test_a_value_that_x10_does_not_know() -> None:
     assert _combine("revenue_in_person", "2777") == (
         None,
-        "X10: no line for segment COSTCENTER, source_value 2777 on 2026-09-15",
+        "X10: no line for CostCenter 2777 on 2026-09-15",
     )
     assert _combine("nobody") == (None, "accounts: role nobody has no account")
 
 
 def test_x10_translates() -> None:
-    lines = table("segment,source_value,fusion_value,enabled,effective_from,effective_to\nCostCenter,A7,2100,Y,,")
+    lines = table(
+        "segment,source_value,fusion_value,enabled,effective_from,effective_to\nCostCenter,A7,2100,Y,,"
+    )
     assert _combine("revenue_in_person", "A7", pl.concat([X10, lines]))[0] == "101-2100-40010-014-010-000"
 
 
@@ -55,8 +57,14 @@ def _with(*lines: str) -> pl.DataFrame:
         (["CostCenter,2100,2100,Y,,"], None),
         (["CostCenter,2100,2100,N,,"], "X10: CostCenter 2100 is disabled on 2026-09-15"),
         (["CostCenter,2100,2100,Y,,2026-09-14"], "X10: CostCenter 2100 is missing on 2026-09-15"),
-        (["CostCenter,2100,2100,Y,,2026-09-14", "CostCenter,2100,2100,N,2026-09-15,"], "X10: CostCenter 2100 is disabled on 2026-09-15"),
-        (["CostCenter,2100,2100,Y,,", "CostCenter,2100,2100,N,,"], "X10: CostCenter 2100 is disabled on 2026-09-15"),
+        (
+            ["CostCenter,2100,2100,Y,,2026-09-14", "CostCenter,2100,2100,N,2026-09-15,"],
+            "X10: CostCenter 2100 is disabled on 2026-09-15",
+        ),
+        (
+            ["CostCenter,2100,2100,Y,,", "CostCenter,2100,2100,N,,"],
+            "X10: CostCenter 2100 is disabled on 2026-09-15",
+        ),
     ],
 )
 def test_enabled_on_the_day_that_counts(lines: list[str], problem: str | None) -> None:
@@ -64,5 +72,7 @@ def test_enabled_on_the_day_that_counts(lines: list[str], problem: str | None) -
 
 
 def test_the_order_of_the_rows_stays() -> None:
-    frame = pl.DataFrame({"combination": ["101-9999-40010-014-010-000", None, "101-2100-40010-014-010-000"], "on": [DAY] * 3})
+    frame = pl.DataFrame(
+        {"combination": ["101-9999-40010-014-010-000", None, "101-2100-40010-014-010-000"], "on": [DAY] * 3}
+    )
     assert check(frame, CHART, X10).to_list() == ["X10: CostCenter 9999 is missing on 2026-09-15", None, None]

@@ -26,7 +26,9 @@ def _revisions(*rows: tuple[int, date, bool], category: str = "01") -> pl.DataFr
     )
 
 
-def _due(cumulative: pl.DataFrame, sent: pl.DataFrame, revisions: pl.DataFrame = NO_REVISIONS) -> list[tuple[object, ...]]:
+def _due(
+    cumulative: pl.DataFrame, sent: pl.DataFrame, revisions: pl.DataFrame = NO_REVISIONS
+) -> list[tuple[object, ...]]:
     found = corrections(cumulative, sent, revisions, batch_date=NEXT)
     return found.lines.select("revision", "combination", "debit_cents", "credit_cents").rows()
 
@@ -36,12 +38,16 @@ def test_the_first_revision_is_gross() -> None:
 
 
 def test_only_the_difference_goes_out_under_the_next_number() -> None:
-    due = _due(_lines(("a", 150, 0), ("b", 0, 150)), _lines(("a", 100, 0), ("b", 0, 100)), _revisions((1, D, False)))
+    due = _due(
+        _lines(("a", 150, 0), ("b", 0, 150)), _lines(("a", 100, 0), ("b", 0, 100)), _revisions((1, D, False))
+    )
     assert due == [(2, "a", 50, 0), (2, "b", 0, 50)]
 
 
 def test_a_negative_difference_changes_sides() -> None:
-    due = _due(_lines(("a", 60, 0), ("b", 0, 60)), _lines(("a", 100, 0), ("b", 0, 100)), _revisions((1, D, False)))
+    due = _due(
+        _lines(("a", 60, 0), ("b", 0, 60)), _lines(("a", 100, 0), ("b", 0, 100)), _revisions((1, D, False))
+    )
     assert due == [(2, "a", 0, 40), (2, "b", 40, 0)]
 
 
@@ -71,7 +77,9 @@ def test_other_journals_are_left_alone() -> None:
     assert _due(_lines(("a", 1, 0), ("b", 0, 1)), elsewhere) == [(1, "a", 1, 0), (1, "b", 0, 1)]
 
 
-AMOUNTS = st.dictionaries(st.sampled_from("abcd"), st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1)
+AMOUNTS = st.dictionaries(
+    st.sampled_from("abcd"), st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -85,6 +93,9 @@ def test_after_sending_the_difference_the_nets_agree_and_nothing_is_left(
     assert (lines["credit_cents"] >= 0).all()
     after = pl.concat([gone, lines.drop("revision").select(gone.columns)])
     net = pl.col("debit_cents").sum() - pl.col("credit_cents").sum()
-    nets = [frame.group_by("combination").agg(net.alias("net")).filter(pl.col("net") != 0) for frame in (total, after)]
+    nets = [
+        frame.group_by("combination").agg(net.alias("net")).filter(pl.col("net") != 0)
+        for frame in (total, after)
+    ]
     assert nets[0].sort("combination").equals(nets[1].sort("combination"))
     assert corrections(total, after, NO_REVISIONS, batch_date=NEXT).lines.is_empty()

@@ -54,7 +54,9 @@ def test_the_most_specific_line_wins(procedure: str | None, pos: str | None, exp
     assert _resolve(_rows((procedure, pos)), LINES)["result"].to_list() == [expected]
 
 
-@pytest.mark.parametrize(("on", "expected"), [(date(2026, 8, 31), "old drug"), (date(2026, 9, 1), "new drug")])
+@pytest.mark.parametrize(
+    ("on", "expected"), [(date(2026, 8, 31), "old drug"), (date(2026, 9, 1), "new drug")]
+)
 def test_effective_dates_include_both_ends(on: date, expected: str) -> None:
     assert _resolve(_rows(("J1", ""), on=on), LINES)["result"].item() == expected
 
@@ -66,12 +68,18 @@ def test_the_answer_keeps_order_and_names_its_line() -> None:
 
 def test_a_gap_is_told_in_words() -> None:
     found = _resolve(_rows(("X", "11"), ("", None)), LINES.filter(pl.col("result") == "exact"))
-    assert found["missing"].to_list() == ["procedure X, pos 11 on 2026-09-15", "procedure, pos (blank) on 2026-09-15"]
+    assert found["missing"].to_list() == [
+        "procedure X, pos 11 on 2026-09-15",
+        "procedure, pos (blank) on 2026-09-15",
+    ]
     assert found["line"].null_count() == 2
 
 
 def test_without_a_date_nothing_is_in_effect() -> None:
-    assert _resolve(_rows(("99213", ""), on=None), LINES)["missing"].item() == "procedure 99213 on an unknown date"
+    assert (
+        _resolve(_rows(("99213", ""), on=None), LINES)["missing"].item()
+        == "procedure 99213 on an unknown date"
+    )
 
 
 def test_an_empty_table_and_no_rows_are_no_accident() -> None:
@@ -104,7 +112,9 @@ PATTERN = st.sampled_from(["", "A", "AB", "A*", "AB*", "ABC", "B"])
 EDGE = st.one_of(st.just(""), st.integers(0, 4).map(lambda n: str(DAY + timedelta(days=n))))
 
 
-def _naive(row: tuple[str, str, date], lines: list[tuple[str, str, str, str, str, int]]) -> tuple[str, set[str]]:
+def _naive(
+    row: tuple[str, str, date], lines: list[tuple[str, str, str, str, str, int]]
+) -> tuple[str, set[str]]:
     """One row against every line, as the rule reads."""
     best, results, number = None, set(), 0
     for first, second, result, start, end, line in lines:
@@ -129,7 +139,11 @@ def _naive(row: tuple[str, str, date], lines: list[tuple[str, str, str, str, str
 
 @settings(max_examples=150, deadline=None)
 @given(
-    rows=st.lists(st.tuples(CODE, CODE, st.integers(0, 4).map(lambda n: DAY + timedelta(days=n))), min_size=1, max_size=6),
+    rows=st.lists(
+        st.tuples(CODE, CODE, st.integers(0, 4).map(lambda n: DAY + timedelta(days=n))),
+        min_size=1,
+        max_size=6,
+    ),
     lines=st.lists(st.tuples(PATTERN, PATTERN, st.sampled_from("xyz"), EDGE, EDGE), max_size=7),
 )
 def test_it_agrees_with_a_row_by_row_reading(

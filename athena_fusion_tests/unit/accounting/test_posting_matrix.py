@@ -4,7 +4,15 @@ import polars as pl
 import pytest
 from revenue_world import ACCOUNTS
 
-from athena_fusion.accounting.matrix import CATEGORY_WORDS, NOTHING, TEMPLATES, Policies, PolicyError, matrix_for, posting_matrix
+from athena_fusion.accounting.matrix import (
+    CATEGORY_WORDS,
+    NOTHING,
+    TEMPLATES,
+    Policies,
+    PolicyError,
+    matrix_for,
+    posting_matrix,
+)
 
 IDS = [f"P{n:02d}" for n in range(1, 19)] + ["P08R", "P16F", "P18C", "P20", "P20C", "P21", "P23", "NONE"]
 

@@ -1,11 +1,11 @@
 """Submission: the states, the looks and the waits, one fault at a time."""
 
+import json
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sim.delivery_world import World, other_content
-from sim.simulated_fusion import SimulatedFusion, SimulatedGateway
+from sim.simulated_fusion import SimulatedGateway
 from sqlalchemy import select
 
 from athena_fusion.delivery.gateway import JobKind
@@ -17,23 +17,11 @@ from athena_fusion.storage.schema import audit_event, exception_item, intent
 WRITES = ("upload", "load", "import", "purge", "autopost")
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
-
-
-@pytest.fixture
-def gateway(world: World) -> SimulatedGateway:
-    return SimulatedGateway(SimulatedFusion(), world.clock)
-
-
 def writes(gateway: SimulatedGateway) -> list[str]:
     return [call for call in gateway.calls if call in WRITES]
 
 
 def events(world: World) -> list[str]:
-    import json
-
     with world.database.begin() as connection:
         bodies = connection.execute(select(audit_event.c.body).order_by(audit_event.c.seq)).scalars()
         return [f"{body['type']} {body.get('step', '')}".strip() for body in map(json.loads, bodies)]
@@ -314,3 +302,29 @@ def test_the_newest_attempt_is_found(world, gateway):
     assert delivery.latest(package) == package
     delivery.load([package])
     assert delivery.latest(world.package()) == package
+
+
+def test_a_call_whose_outcome_stays_unknown_is_given_back_after_five_settled_tries(world, gateway):
+    def always(name: str) -> None:
+        if name == "before upload":
+            raise OutcomeUnknown("503: maintenance")
+
+    gateway.hook = always
+    package = world.package()
+    (result,) = world.delivery(gateway).load([package])
+    assert result.state is State.UPLOADING
+    assert "maintenance" in result.note
+    assert writes(gateway) == ["upload"] * 5
+    gateway.hook = lambda _: None
+    assert world.delivery(gateway).load([package])[0].ok
+
+
+def test_a_log_that_belongs_to_another_user_does_not_fail_the_load(world, gateway):
+    def refuse(name: str) -> None:
+        if name == "before log":
+            raise Refused("FND-2", "rid", status=400, title="", detail="")
+
+    gateway.hook = refuse
+    (result,) = world.delivery(gateway).load([world.package()])
+    assert result.ok
+    assert b"FND-2" in world.store.read_bytes(result.logs[0])

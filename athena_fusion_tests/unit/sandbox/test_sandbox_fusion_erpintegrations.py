@@ -1,8 +1,10 @@
 """erpintegrations and the scheduler: forms, refusals, trees, searches."""
 
 import base64
+import io
 import json
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,16 @@ def test_import_bulk_data_options(pod: RunningPod) -> None:
     assert pod.wait(only_load) == "SUCCEEDED"
     assert len(pod.tree(only_load)) == 1
     assert set(pod.statuses("1").values()) == {"NEW"}
+
+
+def test_job_comes_from_the_properties_entry_where_the_call_names_none(pod: RunningPod) -> None:
+    parameters = "300000000000009,athenaCollector,300000000000001,1,N,N,N"
+    content = io.BytesIO(packed(pair("1.00")))
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr("job.properties", f"{IMPORT},ATH,{parameters}")
+    request = bulk(pod, content.getvalue(), JobName="", ParameterList="")["ReqstId"]
+    wait_for(pod, request, 3)
+    assert pod.summary()["groups"]["1"]["batches"] == 1
 
 
 def test_failed_load_is_not_imported(pod: RunningPod) -> None:

@@ -1,13 +1,19 @@
 """Time passing in the scheduler, restart, AutoPost, ledger resources, reports, faults, speed."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 from fusion_pod import ERP, LEDGER, LOADER, RunningPod, northwind, packed, pair, running
+
+from athena_fusion.sandbox.fusion.app import create_fusion_app
+from athena_fusion.sandbox.fusion.pod import Pod, PodDatabase
+from athena_fusion.sandbox.fusion.reports import journal_readback
 
 ROOT = "/fscmRestApi/resources/11.13.18.05"
 
@@ -137,6 +143,31 @@ def test_report_faults(pod: RunningPod) -> None:
     assert pod.client.post(url, content="<x/>", headers={"Content-Type": "text/xml"}).status_code == 415
     pod.client.headers["Authorization"] = "Bearer wrong"
     assert pod.report("1").status_code == 401
+
+
+def test_report_keeps_to_the_ledger_asked_for(tmp_path: Path) -> None:
+    pod = Pod(northwind(), PodDatabase(tmp_path / "pod.db"), clock=lambda: datetime(2026, 1, 31, tzinfo=UTC))
+    with pod.database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO gl_interface (STATUS, LEDGER_ID, GROUP_ID, LOAD_REQUEST_ID, CREATED_BY, CREATION_DATE)"
+            " VALUES ('NEW', '300000000000002', '1', 1, 'X', '')"
+        )
+    assert journal_readback(pod, "1", "300000000000002").count(b"\n") == 2
+    assert journal_readback(pod, "1", "300000000000001").count(b"\n") == 1
+    assert journal_readback(pod, "1", None).count(b"\n") == 2
+    pod.database.close()
+
+
+def test_control_answers_this_machine_only(tmp_path: Path) -> None:
+    app = create_fusion_app(northwind(), tmp_path / "pod.db", clock=lambda: datetime(2026, 1, 31, tzinfo=UTC))
+
+    async def ask(host: str) -> int:
+        transport = httpx.ASGITransport(app, client=(host, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://pod") as client:
+            return (await client.get("/sandbox/gl/summary")).status_code
+
+    assert asyncio.run(ask("127.0.0.1")) == 200
+    assert asyncio.run(ask("10.0.0.8")) == 403
 
 
 def submission(document: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fusion_pod import RunningPod, money, northwind, packed, pair, record, running
+from fusion_pod import LEDGER, RunningPod, money, northwind, packed, pair, record, running
 
 
 @pytest.fixture
@@ -237,3 +237,34 @@ def test_execution_report_names_lines_and_lists_every_code(pod: RunningPod) -> N
     assert "EF04 | athenaCollector | 2026-01-30 | USD | 10 |  | 101.10.99999.000.000.000" in before
     assert "EC08" not in before
     assert "EC08" in legend
+
+
+def test_foreign_currency_is_accounted_at_the_given_rate(calm_pod: RunningPod) -> None:
+    group = str(next(_groups))
+    rate = {
+        "CURRENCY_CODE": "EUR",
+        "USER_CURRENCY_CONVERSION_TYPE": "User",
+        "CURRENCY_CONVERSION_DATE": "2026/01/30",
+        "CURRENCY_CONVERSION_RATE": "1.105",
+    }
+    calm_pod.load(packed(pair("10.01", GROUP_ID=group, **rate)))
+    assert calm_pod.import_group(group) == "SUCCEEDED"
+    assert calm_pod.readback(group)[0]["ENTERED_DR"] == "10.01"
+    assert calm_pod.summary()["groups"][group]["total_dr"] == "11.06"
+
+
+def test_summary_journals_merge_lines_and_lose_their_keys(calm_pod: RunningPod) -> None:
+    group = str(next(_groups))
+    calm_pod.load(packed([*pair("1.00", "A", GROUP_ID=group), *pair("2.00", "B", GROUP_ID=group)]))
+    arguments = f"300000000000009,athenaCollector,300000000000001,{group},N,Y,N"
+    assert calm_pod.wait(calm_pod.submit(LEDGER, "JournalImportLauncher", arguments)) == "SUCCEEDED"
+    rows = calm_pod.readback(group)
+    assert [(row["LINE_KEY"], row["ENTERED_DR"], row["ENTERED_CR"]) for row in rows] == [
+        ("", "3", ""),
+        ("", "", "3"),
+    ]
+
+
+def test_account_errors_cannot_go_to_suspense(calm_pod: RunningPod) -> None:
+    arguments = "300000000000009,athenaCollector,300000000000001,1,Y,N,N"
+    assert calm_pod.wait(calm_pod.submit(LEDGER, "JournalImportLauncher", arguments)) == "ERROR"
