@@ -55,7 +55,7 @@ def failure(store: ArtifactStore, package: Package, load_request_id: str | None,
     rejects = loader_rejects(store.read_bytes(log).decode()) if store.exists(log) else {}
     if not rejects:
         return [finding(package, Kind.LOAD_FAILED, package.file_name, why, package.debit_cents)]
-    lines = store.read_frame(package.lines, ["line_key", "combination", "debit_cents", "credit_cents"])
+    lines = store.read_frame(package.lines).sort("line_key")  # the order of the file
     held = held_by(min(rejects))
     return [
         finding(

@@ -82,8 +82,9 @@ class Package:
     """A signed ZIP ready to be delivered.
 
     `path` is the ZIP in the artifact store and `sha256` the digest of its bytes; `lines` is the Parquet frame
-    of the same journal lines, in file order. `category_name` and `currency` are Fusion's words. `rowset` is
-    the canonical hash of the lines (`package_rowset`); `manifest` the signed package manifest.
+    of the same journal lines, which the file holds in order of `line_key`. `category_name` and `currency` are
+    Fusion's words. `rowset` is the canonical hash of the lines (`package_rowset`); `manifest` the signed package
+    manifest.
     """
 
     intent: Intent

@@ -126,7 +126,9 @@ def compare(
 
 
 def _judge(lines: pl.DataFrame, found: pl.DataFrame, changed: Sequence[str]) -> pl.DataFrame:
-    """The sent lines with outcome, code and reason; `changed` are keys whose lines differ in number or value."""
+    """The sent lines in the order of the file with outcome, code and reason; `changed` are keys whose lines
+    differ in number or value.
+    """
     base = found.filter(pl.col("origin") == "BASE")
     waiting = found.filter(pl.col("origin") == "INTERFACE")
     in_base = base.group_by("line_key").agg(n_base=pl.len())
@@ -135,6 +137,7 @@ def _judge(lines: pl.DataFrame, found: pl.DataFrame, changed: Sequence[str]) -> 
     )
     table = (
         lines.select("line_key", "posting_id", "combination", "debit_cents", "credit_cents")
+        .sort("line_key")
         .with_row_index("row", offset=1)
         .join(in_base, on="line_key", how="left", maintain_order="left")
         .join(in_interface, on="line_key", how="left", maintain_order="left")

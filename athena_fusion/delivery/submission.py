@@ -95,6 +95,7 @@ class _Run:
     deadline: datetime
     faults: int = 0
     unknown: int = 0
+    purges: int = 0
     stopped: str = ""
 
 
@@ -380,10 +381,11 @@ class JournalDelivery:
     def _purge_ended(self, run: _Run, status: str) -> None:
         if self._looks.purge(run.row) is not None:
             self._move(run, State.PURGED, outcome=status)
-        elif status in _SUCCESS:  # rows of a second load request are left: purge those too
+        elif status in _SUCCESS and run.purges < _MOST_CALLS:  # rows of a second load request are left
+            run.purges += 1
             self._move(run, State.UNPROVEN)
         else:
-            self._fail(run, State.UNPROVEN, f"the purge ended in {status}", status)
+            self._fail(run, State.UNPROVEN, f"the purge ended in {status} and left rows", status)
 
     def _post_ended(self, run: _Run, status: str) -> None:
         if status in _SUCCESS:

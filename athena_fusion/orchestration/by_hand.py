@@ -43,7 +43,7 @@ def run_nights(day: date, entities: Sequence[str] | None = None, workers: int = 
 
 
 def run_reload(day: date, entity: str) -> RunReport:
-    """Load and read back again, carrying out the reloads that were asked for."""
+    """Load and read back again: what was reloaded is verified and shown on the assets."""
     return _run("reload", str(NightKey(day, entity)), entity)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -63,7 +63,9 @@ class World:
         self.database = database or Database("sqlite://")
         metadata.create_all(self.database.engine)
         self.store = ArtifactStore(folder / "store")
-        self.audit = AuditLog(self.database, self.clock, KeyRing(folder / "keys"))
+        keys = KeyRing(folder / "keys", self.clock)
+        keys.ensure("audit")
+        self.audit = AuditLog(self.database, self.clock, keys)
         self.book = TrustingBook()
         self.queue = ExceptionQueue(self.database, self.audit, self.clock, SEGMENTS)
 
@@ -211,6 +213,3 @@ def _remap(combination: str, correction: Correction | None) -> str:
         return combination
     values = dict(zip(SEGMENTS, combination.split("-"), strict=True)) | dict(correction.segments)
     return "-".join(values.values())
-
-
-Hook = Callable[[str], None]

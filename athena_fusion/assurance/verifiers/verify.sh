@@ -1,90 +1,109 @@
 #!/bin/sh
-# Checks this evidence pack offline. Needs: jose, jq, sha256sum.
+# Checks this evidence pack offline. Needs: jose, jq, awk, coreutils.
 # usage: sh verify.sh [trusted-jwks.json]     (without it the pack's own jwks.json is used, which proves less)
 set -eu
 LC_ALL=C; export LC_ALL
-
 fail() { echo "$1 $2${3:+: $3}" >&2; exit 1; }
-for tool in jose jq sha256sum; do
+for tool in jose jq awk sha256sum; do
   command -v "$tool" >/dev/null || { echo "this script needs $tool" >&2; exit 2; }
 done
 keys=${1:-}
-case $keys in '') ;; /*) ;; *) keys=$PWD/$keys ;; esac
+case $keys in '' | /*) ;; *) keys=$PWD/$keys ;; esac
 cd "$(dirname "$0")"
 [ -n "$keys" ] || keys=$PWD/jwks.json
 [ -r "$keys" ] || fail "NO KEYS" "$keys"
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 
-digest() { sha256sum < "$1" | cut -d' ' -f1; }
+# Per key and use: the only header allowed, kid, and the time window as digits.
+jq -r '
+  def url64: @base64 | gsub("\\+"; "-") | gsub("/"; "_") | rtrimstr("=") | rtrimstr("=");
+  def digits(absent): if . == null then absent else .[0:19] | gsub("[^0-9]"; "") end;
+  .keys[] | . as $key
+  | if .af_purpose == "audit" then ["audit", "athena-fusion-audit+jws", "application/json"]
+    elif .af_purpose == "manifest" then
+      ["manifest", "athena-fusion-manifest+jws", "application/vnd.in-toto+json"],
+      ["decisions", "athena-fusion-decisions+jws", "application/json"]
+    else empty end
+  | "\(.[0]) \("{\"alg\":\"ES256\",\"kid\":\"\($key.kid)\",\"typ\":\"\(.[1])\",\"cty\":\"\(.[2])\"}" | url64) " +
+    "\($key.kid) \($key.af_not_before | digits("99999999999999")) \($key.af_not_after | digits("99999999999999")) " +
+    "\($key.af_revoked_at | digits("99999999999999")) \($key | {kty, crv, x, y} | tojson)"' "$keys" > "$work/keys" ||
+  fail "NO KEYS" "$keys" "not a key set"
 
-# signed FILE TYP CTY PURPOSE TIME: the header must be the one allowed form, made of the kid of a key that may sign
-# such a thing at that time; then the signature must match the file's bytes.
+# signed FILE USE TIME: some trusted key may make such a signature at that time, and it matches the file's bytes.
 signed() {
   [ -r "$1" ] || fail "MISSING" "$1"
   [ -r "$1.jws" ] || fail "MISSING" "$1.jws"
-  jq -e --arg typ "$2" --arg cty "$3" --arg use "$4" --arg at "$5" --slurpfile sig "$1.jws" '
-    def url64: @base64 | gsub("\\+"; "-") | gsub("/"; "_") | rtrimstr("=") | rtrimstr("=");
-    [.keys[] | . as $key
-     | select(.af_purpose == $use and
-              ("{\"alg\":\"ES256\",\"kid\":\"\($key.kid)\",\"typ\":\"\($typ)\",\"cty\":\"\($cty)\"}" | url64)
-              == $sig[0].protected)]
-    | first // empty | select(.af_not_before != null and .af_not_before[0:19] <= $at[0:19]
-      and (.af_not_after == null or $at[0:19] <= .af_not_after[0:19])
-      and (.af_revoked_at == null or $at[0:19] < .af_revoked_at[0:19]))
-    | {kty, crv, x, y}' "$keys" > "$work/key" 2>/dev/null ||
-    fail "BAD SIGNATURE" "$1" "no trusted $4 key for this signature and time"
-  jose jws ver -i "$1.jws" -I "$1" -k "$work/key" 2>/dev/null || fail "BAD SIGNATURE" "$1" "it does not match the bytes"
+  IFS= read -r jws < "$1.jws" || :
+  protected=${jws#*'"protected":"'}; protected=${protected%%'"'*}
+  found=
+  while read -r use header kid since until revoked jwk; do
+    if [ "$use $header" = "$2 $protected" ] && [ "$3" -ge "$since" ] && [ "$3" -le "$until" ] &&
+      [ "$3" -lt "$revoked" ]; then found=$jwk; fi
+  done < "$work/keys" 2>/dev/null
+  [ -n "$found" ] || fail "BAD SIGNATURE" "$1" "no trusted key may sign it with this header at this time"
+  printf '%s' "$found" > "$work/key"
+  # "./" because jose takes a name of three dotted parts for a signature
+  jose jws ver -i "./$1.jws" -I "./$1" -k "$work/key" 2>/dev/null ||
+    fail "BAD SIGNATURE" "$1" "it does not match the bytes"
 }
 
-# listed WHAT < "digest  name" lines: every named file is here with that digest.
-listed() {
-  while read -r want name; do
-    [ -r "$name" ] || fail "MISSING" "$name" "$1"
-    [ "$(digest "$name")" = "$want" ] || fail "BAD PAYLOAD" "$name" "$1"
-  done
+# checked LIST: files have the digests listed, else the first that has not is named with the manifest that signed it.
+checked() {
+  sha256sum -c --quiet --strict "$1" > "$work/bad" 2>/dev/null && return
+  line=$(head -n 1 "$work/bad"); name=${line%: FAILED*}
+  signer=$(awk -v n="$name" '$2 == n { print $3; exit }' "$work/signers")
+  [ -r "$name" ] || fail "MISSING" "$name" "signed by $signer"
+  fail "BAD PAYLOAD" "$name" "signed by $signer"
 }
 
 set -- _day/evidence/manifests/*-pack.a*.json
 [ $# -eq 1 ] && [ -r "$1" ] || fail "NOT ONE PACK MANIFEST" "_day/evidence/manifests"
 pack=$1
-created=$(jq -r .predicate.createdAt "$pack") || fail "BAD SIGNATURE" "$pack" "not JSON"
+
+# Facts of all manifests: at FILE TIME | prev FILE SHA256 NAME | sub FILE SHA256 NAME
+jq -r 'input_filename as $file | "at \($file) \(.predicate.createdAt[0:19] | gsub("[^0-9]"; ""))",
+  (.predicate.prev[] | "prev \($file) \(.digest.sha256) \(.name)"),
+  (.subject[] | select(.annotations.carried == "pack") | "sub \($file) \(.digest.sha256) \(.name)")' \
+  */*/manifests/*.json > "$work/facts" 2>/dev/null || for m in */*/manifests/*.json; do
+    jq -e .predicate.createdAt,.predicate.prev,.subject "$m" >/dev/null 2>&1 ||
+      fail "BAD SIGNATURE" "$m" "it is not even a manifest"
+  done
 
 # 1. signatures
-for m in */*/manifests/*.json; do
-  at=$(jq -er .predicate.createdAt "$m" 2>/dev/null) || fail "BAD SIGNATURE" "$m" "not a manifest"
-  signed "$m" athena-fusion-manifest+jws application/vnd.in-toto+json manifest "$at"
-  echo "$(digest "$m") $m" >> "$work/here"
-  jq -r '.predicate.prev[].digest.sha256' "$m" >> "$work/followed"
-done
-at=$(jq -er .ts audit/checkpoint.json 2>/dev/null) || fail "BAD SIGNATURE" audit/checkpoint.json "not a checkpoint"
-signed audit/checkpoint.json athena-fusion-audit+jws application/json audit "$at"
-signed decisions.json athena-fusion-decisions+jws application/json manifest "$created"
+sha256sum -- */*/manifests/*.json > "$work/here"
+while read -r _ m; do
+  at=$(awk -v m="$m" '$1 == "at" && $2 == m { print $3; exit }' "$work/facts")
+  signed "$m" manifest "$at"
+  [ "$m" != "$pack" ] || created=$at
+done < "$work/here"
+at=$(jq -r '.ts[0:19] | gsub("[^0-9]"; "")' audit/checkpoint.json 2>/dev/null) || at=
+signed audit/checkpoint.json audit "$at"
+signed decisions.json decisions "$created"
 
 # 2. chain: every predecessor is here or declared external, every manifest is followed up to the pack
-jq -r '.subject[] | select(.name == "external.json") | "\(.digest.sha256)  \(.name)"' "$pack" | listed "signed by $pack"
-cut -d' ' -f1 "$work/here" > "$work/known"
-jq -r '.manifests[].sha256' external.json >> "$work/known"
-for m in */*/manifests/*.json; do
-  jq -r '.predicate.prev[] | "\(.digest.sha256) \(.name)"' "$m" | while read -r sha name; do
-    grep -qx "$sha" "$work/known" || fail "BROKEN CHAIN" "$m" "its predecessor $name is not here"
-  done
-done
-while read -r sha m; do
-  [ "$m" = "$pack" ] || grep -qx "$sha" "$work/followed" || fail "BROKEN CHAIN" "$m" "nothing follows it"
-done < "$work/here"
+awk -v pack="$pack" '$1 == "sub" { dir = $2; sub("/manifests/.*", "/payload/", dir); if ($2 == pack) dir = ""
+  print $3 "  " dir $4, $2 }' "$work/facts" | awk -v pack="$pack" '$3 == pack { last[++n] = $0; next } 1
+  END { for (i = 1; i <= n; i++) print last[i] }' > "$work/signers"
+awk '{ print $1 "  " $2 }' "$work/signers" | awk '!seen[$0]++' > "$work/sums"
+awk -v pack="$pack" '$3 == pack { print $1 "  " $2 }' "$work/signers" > "$work/listed"
+grep '  external\.json$' "$work/listed" > "$work/external" || fail "MISSING" external.json "in $pack"
+checked "$work/external"
+{ cut -d' ' -f1 "$work/here"; jq -r '.manifests[].sha256' external.json; } > "$work/known"
+broken=$(awk 'NR == FNR { known[$1]; next } $1 == "prev" && !($3 in known) { print $2, $4; exit }' "$work/known" "$work/facts")
+[ -z "$broken" ] || fail "BROKEN CHAIN" "${broken% *}" "its predecessor ${broken#* } is not here"
+loose=$(awk -v pack="$pack" 'NR == FNR { if ($1 == "prev") followed[$3]; next }
+  $2 != pack && !($1 in followed) { print $2; exit }' "$work/facts" "$work/here")
+[ -z "$loose" ] || fail "BROKEN CHAIN" "$loose" "nothing follows it"
 
-# 3. payloads of the stages, then every file of the pack, then the list of sums, then nothing else
-for m in */*/manifests/*.json; do
-  [ "$m" = "$pack" ] || jq -r --arg dir "${m%/manifests/*}/payload" '.subject[] |
-    select(.annotations.carried == "pack") | "\(.digest.sha256)  \($dir)/\(.name)"' "$m" | listed "signed by $m"
-done
-jq -r '.subject[] | "\(.digest.sha256)  \(.name)"' "$pack" > "$work/listed"
-listed "signed by $pack" < "$work/listed"
-sha256sum -c --quiet --strict SHA256SUMS >/dev/null 2>&1 || fail "BAD SUMS" SHA256SUMS
-{ sed 's/^[0-9a-f]*  //' "$work/listed"; echo "$pack"; echo "$pack.jws"; } | sort > "$work/names"
+# 3. payloads of the stages and every file of the pack, the list of sums, and nothing else
+checked "$work/sums"
+grep -v '  SHA256SUMS$' "$work/listed" | sort > "$work/expected"
+sort SHA256SUMS | cmp -s - "$work/expected" || fail "BAD SUMS" SHA256SUMS "it does not list the files of the pack"
+{ awk '{ print $2 }' "$work/listed"; echo "$pack"; echo "$pack.jws"; } | sort > "$work/names"
 find . ! -type d | sed 's|^\./||' | sort > "$work/found"
 extra=$(comm -13 "$work/names" "$work/found" | head -n 1)
 [ -z "$extra" ] || fail "UNEXPECTED FILE" "$extra"
 
-echo "OK $(wc -l < "$work/here" | tr -d ' ') manifests, $(wc -l < "$work/found" | tr -d ' ') files, head $(digest "$pack")"
+head=$(awk -v pack="$pack" '$2 == pack { print $1 }' "$work/here")
+echo "OK $(awk 'END { print NR }' "$work/here") manifests, $(awk 'END { print NR }' "$work/found") files, head $head"
 [ "$keys" != "$PWD/jwks.json" ] || echo "checked with the pack's own keys: compare their kid with one received another way"

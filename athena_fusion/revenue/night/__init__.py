@@ -54,3 +54,7 @@ class RevenueNight:
     def issue_evidence(self, batch_date: date, run_id: str) -> StageResult:
         """06:00: the signed pack."""
         return evidence.issue_evidence(self.ctx, batch_date, run_id)
+
+    def ledger(self, batch_date: date) -> evidence.LedgerView:
+        """The day as it stands, for people."""
+        return evidence.ledger_view(self.ctx, batch_date)

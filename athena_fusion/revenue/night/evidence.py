@@ -190,6 +190,36 @@ def ledger_preview(ledger: pl.DataFrame) -> list[dict[str, str]]:
     ]
 
 
+@dataclass(frozen=True)
+class LedgerView:
+    """The day as `athena-fusion day show` prints it: rows for people, and the state of every entity."""
+
+    batch_date: date
+    rows: list[dict[str, str]]
+    states: dict[str, str]
+    ties: bool
+
+    def as_json(self) -> dict[str, object]:
+        """The same for programs."""
+        return {
+            "batchDate": self.batch_date.isoformat(),
+            "ties": self.ties,
+            "entities": self.states,
+            "ledger": self.rows,
+        }
+
+
+def ledger_view(ctx: NightContext, batch_date: date) -> LedgerView:
+    """The day's ledger as it stands now."""
+    nights = entity_nights(ctx, batch_date)
+    return LedgerView(
+        batch_date,
+        ledger_preview(day_ledger(ctx, batch_date)),
+        {night.entity: night.stopped_by or "reconciled" for night in nights},
+        all(night.finished for night in nights),
+    )
+
+
 def _night(ctx: NightContext, entity: str, batch_date: date) -> EntityNight:
     head = None
     for stage in _STAGES:

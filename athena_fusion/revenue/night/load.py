@@ -158,7 +158,8 @@ def _t10(proofs: Sequence[Proof]) -> CheckOutcome:
     elif not bad:
         said = f"{sum(p.sent.rows for p in proofs)} lines in {len(proofs)} groups: rows, sums and row sets are equal"
     else:
-        said = "; ".join(_why(proof) for proof in bad[:3])
+        names = ", ".join(proof.package.category_name for proof in bad)
+        said = f"{names}: {cents_display(sent - held)} not in Fusion. {_why(bad)}"
     return CheckOutcome(
         "t10_sent_equals_imported",
         ok=not bad,
@@ -170,12 +171,13 @@ def _t10(proofs: Sequence[Proof]) -> CheckOutcome:
     )
 
 
-def _why(proof: Proof) -> str:
-    rejected = proof.lines.filter(~pl.col("outcome").is_in([Outcome.LOADED.value, Outcome.HELD.value]))
-    first = rejected.row(0, named=True) if rejected.height else None
-    words = f"{first['code']} {first['reason']}".strip() if first else proof.note
-    amount = cents_display(proof.sent.debit_cents - proof.imported.debit_cents)
-    return f"{proof.package.category_name}: {amount} not in Fusion; {words}"
+def _why(bad: Sequence[Proof]) -> str:
+    """The first line that Fusion refused, in its words and ours; else what is not proven."""
+    for proof in bad:
+        refused = proof.lines.filter(~pl.col("outcome").is_in([Outcome.LOADED.value, Outcome.HELD.value]))
+        if refused.height:
+            return f"First: {refused['reason'][0]}"
+    return bad[0].note
 
 
 def _package_sums(packages: Sequence[Package]) -> dict[str, str]:

@@ -17,7 +17,7 @@ GOOD = Control("T8", "0.00", "0.00", ok=True)
 @pytest.fixture
 def book(world):
     keys = KeyRing(world.folder / "signing", ManualClock(START))
-    keys.create("manifest")
+    keys.ensure("manifest")
     return ManifestBook(
         world.store, world.database, keys, world.audit, world.clock, {"name": "athena-fusion"}
     )

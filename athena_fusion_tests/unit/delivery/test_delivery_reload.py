@@ -94,7 +94,7 @@ def test_pressing_twice_is_one_attempt(world, gateway, rejected):
 
 
 def test_a_crash_anywhere_in_a_reload_goes_on_with_the_same_attempt(world, gateway, rejected):
-    delivery, package = rejected
+    _, package = rejected
     correct(world)
     gateway.model.disabled.clear()
     hooks: list[str] = []
@@ -202,6 +202,21 @@ def test_every_load_request_that_left_rows_is_purged(world, gateway, rejected):
     assert reload(delivery, package.intent.key, "ana", world.rebuild).ok
     assert gateway.calls.count("purge") == 2
     assert gateway.model.interface == []
+
+
+def test_a_purge_that_leaves_its_rows_stops_the_reload_and_nothing_is_sent(
+    world, gateway, rejected, monkeypatch
+):
+    delivery, package = rejected
+    correct(world)
+    monkeypatch.setattr(type(gateway.model), "_end_purge", lambda model, request: None)
+    done = reload(delivery, package.intent.key, "ana", world.rebuild)
+    assert not done.ok
+    assert "left rows" in done.load.note
+    assert gateway.calls.count("upload") == 1
+    monkeypatch.undo()
+    gateway.model.disabled.clear()
+    assert reload(delivery, package.intent.key, "ana", world.rebuild).ok
 
 
 def test_the_loaders_refusal_is_reloaded_with_mended_rows(world, gateway):
