@@ -12,8 +12,8 @@ from pathlib import Path
 from athena_fusion.accounting.crosswalk import CrosswalkTie
 from athena_fusion.assurance.pack import PackError
 from athena_fusion.assurance.publish import PublishError
+from athena_fusion.athenaone.arrivals import DataViewError
 from athena_fusion.athenaone.client import AthenaError, AthenaOne
-from athena_fusion.athenaone.dataview import DataViewError
 from athena_fusion.clock import Clock, SystemClock
 from athena_fusion.delivery.findings import DeliveryError
 from athena_fusion.delivery.fusion_gateway import RestGateway
@@ -79,17 +79,15 @@ class Runtime:
         self.clock = clock or SystemClock()
         self.home = Path(tenant.home)
 
-    _opened: "dict[str, Runtime]" = {}
-
     @classmethod
     def shared(cls, folder: str | None = None) -> "Runtime":
         """The runtime of a tenant folder (default: the configured one), opened once per process and version."""
         place = Path(folder) if folder else default_tenant_dir()
         tenant = load_tenant(place)
         key = f"{place} {tenant.home} {tenant.version_hash} {os.getpid()}"
-        if key not in cls._opened:
-            cls._opened[key] = cls(tenant)
-        return cls._opened[key]
+        if key not in _OPENED:
+            _OPENED[key] = cls(tenant)
+        return _OPENED[key]
 
     @cached_property
     def store(self) -> ArtifactStore:
@@ -204,6 +202,9 @@ class Runtime:
         tokens = TokenSource(client, TokenCache(self.home / "tokens.db"), clock=self.clock, audit=self.audit)
         limiter = Limiter(self.home / "limits.db", client.provider, per_second, self.clock)
         return HttpClient(base_url, tokens=tokens, limiter=limiter, clock=self.clock)
+
+
+_OPENED: dict[str, Runtime] = {}
 
 
 def software() -> dict[str, str]:

@@ -15,7 +15,6 @@ import polars as pl
 
 NOTHING = "NONE"
 TRANSFER = "P17"
-CHARGE_VOID = "P02"
 
 CATEGORY_WORDS = {
     "01": "CHARGES",

@@ -162,7 +162,7 @@ class SmtpTarget:
 
 def parse_target(config: Mapping[str, object]) -> Target:
     """The target of a configuration: `{folder: path}`, `{s3: s3://bucket/prefix}` or
-    `{smtp: {host, port, sender, recipients, starttls, user, password}}`, password as a secret reference.
+    `{smtp: {host, port, sender, recipients, starttls, username, password}}`, password as a secret reference.
     """
     if len(config) == 1:
         ((kind, value),) = config.items()
@@ -235,7 +235,7 @@ def _text(pack: PackResult) -> str:
 
 
 def _smtp(config: Mapping[str, object]) -> SmtpTarget:
-    known = {"host", "port", "sender", "recipients", "starttls", "user", "password"}
+    known = {"host", "port", "sender", "recipients", "starttls", "username", "password"}
     recipients = config.get("recipients")
     if isinstance(recipients, str):
         recipients = [recipients]

@@ -1,8 +1,8 @@
-"""Data View deliveries: finding complete ones and reading their tables, checked before use.
+"""Data View deliveries: their tables, checked before use.
 
-A delivery is a folder named by its as-of instant (`20260916T053000Z`) with one file per table and `control.csv`,
-written last: file, rows, sha256. The tables and columns in `tables.csv` are what the nightly flow relies on;
-those marked assumed no public source shows, and a first tenant has to confirm them.
+A delivery is a folder with one file per table and `control.csv`: file, rows, sha256. The tables and columns in
+`tables.csv` are what the nightly flow relies on; those marked assumed no public source shows, and a first tenant
+has to confirm them.
 
 Every column is text and an empty cell is null. Messages name file, line and column, never the content of a cell.
 """
@@ -14,7 +14,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -24,18 +24,14 @@ import polars as pl
 import pyarrow
 import pyarrow.csv
 
+from athena_fusion.athenaone.arrivals import CONTROL, DataViewError, arrivals
 from athena_fusion.storage.artifacts import sha256_hex
 
 _arrow: Any = pyarrow  # its compiled names have no types
 
-_NAME = re.compile(r"\d{8}T\d{6}Z")
 _FILE = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(\.csv|\.csv\.gz|\.parquet)")
-_CONTROL = ("file", "rows", "sha256")
+_CONTROL_COLUMNS = ("file", "rows", "sha256")
 _MAX_BYTES = 8 * 2**30  # of one inflated file
-
-
-class DataViewError(Exception):
-    """A delivery that cannot be used. Nothing was taken from it; ask for it again or correct the export."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ class Delivery:
     def files(self) -> list[tuple[str, Path, str]]:
         """(name, path, sha256 as promised) of every file, control.csv last with its own digest."""
         listed = [(file.name, self.folder / file.name, file.sha256) for file in self.control]
-        control = self.folder / "control.csv"
+        control = self.folder / CONTROL
         return [*listed, (control.name, control, sha256_hex(control.read_bytes()))]
 
     def has(self, table: str) -> bool:
@@ -101,23 +97,16 @@ class Delivery:
 
 
 def deliveries(folder: Path, after: datetime | None, up_to: datetime) -> list[Delivery]:
-    """Complete deliveries with as-of in (after, up_to], oldest first. Folders without control.csv still grow."""
-    if not folder.is_dir():
-        raise DataViewError(f"the Data View folder {folder} does not exist; check athenaone.dataview")
-    found = []
-    for child in sorted(folder.iterdir()):
-        if not _NAME.fullmatch(child.name) or not (child / "control.csv").is_file():
-            continue
-        try:
-            as_of = datetime.strptime(child.name, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        except ValueError:
-            raise DataViewError(
-                f"delivery folder {child.name} does not name an instant; nothing was read"
-            ) from None
-        if as_of <= up_to and (after is None or as_of > after):
-            control = read_control((child / "control.csv").read_bytes(), child.name)
-            found.append(Delivery(as_of, child, control))
-    return found
+    """Complete deliveries with as-of in (after, up_to], oldest first; raises as `arrivals` and `read_control`."""
+    return [
+        Delivery(
+            arrival.as_of,
+            arrival.folder,
+            read_control((arrival.folder / CONTROL).read_bytes(), arrival.folder.name),
+        )
+        for arrival in arrivals(folder)
+        if arrival.as_of <= up_to and (after is None or arrival.as_of > after)
+    ]
 
 
 def read_control(data: bytes, delivery: str) -> tuple[DeliveredFile, ...]:
@@ -125,11 +114,11 @@ def read_control(data: bytes, delivery: str) -> tuple[DeliveredFile, ...]:
     where = f"delivery {delivery}, control.csv"
     try:
         reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig")), strict=True)
-        if tuple(reader.fieldnames or ()) != _CONTROL:
-            raise DataViewError(f"{where}: the header is not {','.join(_CONTROL)}; nothing was read")
+        if tuple(reader.fieldnames or ()) != _CONTROL_COLUMNS:
+            raise DataViewError(f"{where}: the header is not {','.join(_CONTROL_COLUMNS)}; nothing was read")
         listed = []
         for row in reader:
-            name, rows, digest = (str(row[column] or "") for column in _CONTROL)
+            name, rows, digest = (str(row[column] or "") for column in _CONTROL_COLUMNS)
             good = _FILE.fullmatch(name) and re.fullmatch(r"\d{1,12}", rows)
             if not good or not re.fullmatch(r"[0-9a-f]{64}", digest.lower()) or None in row:
                 raise DataViewError(

@@ -19,7 +19,15 @@ def verify(as_json: bool) -> None:
     """Recompute the whole chain and its signed checkpoints; name the first event that does not fit."""
     report = Runtime.shared().audit.verify()
     if as_json:
-        emit_json({"ok": report.ok, "events": report.events, "head": report.head, "firstBad": report.first_bad, "problem": report.problem})
+        emit_json(
+            {
+                "ok": report.ok,
+                "events": report.events,
+                "head": report.head,
+                "firstBad": report.first_bad,
+                "problem": report.problem,
+            }
+        )
     elif report.ok:
         console.print(f"audit chain verified: {report.events} events, head {report.head}")
     else:

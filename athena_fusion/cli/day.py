@@ -51,6 +51,7 @@ def show(batch_date: date, as_json: bool) -> None:
         emit_json(view.as_json())
     else:
         console.print(ledger_table(view.rows, f"Ledger of {batch_date}"))
+        console.print(ledger_table(view.balances, "Balances since go-live: athenaOne's A/R report against Fusion"))
         for entity, state in view.states.items():
             console.print(f"{entity}: {state}", markup=False)
     sys.exit(0 if view.ties else FINDINGS)

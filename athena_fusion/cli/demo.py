@@ -138,7 +138,9 @@ def _business_day() -> _Claims:
     evidence = run_evidence(DAY)
     view = night.ledger(DAY)
     console.print(ledger_table(view.rows, f"{DAY}, amounts in USD"))
-    claims.check("every group sent is in Fusion to the cent", true=view.ties and _ties(view.rows))
+    console.print(ledger_table(view.balances, "Moved since go-live: athenaOne's own A/R report against Fusion"))
+    claims.check("every group sent is in Fusion to the cent", true=_ties(view.rows))
+    claims.check("Fusion ties to athenaOne: A/R and unapplied money of every entity", true=view.ties)
     claims.check("Fusion's own books hold the same debits and credits", true=_fusion_agrees(view.rows))
 
     _step("The evidence pack", "athena-fusion evidence verify PACK")

@@ -32,7 +32,7 @@ class RunReport:
 def run_nights(day: date, entities: Sequence[str] | None = None, workers: int = 2) -> list[RunReport]:
     """The `nightly` job of every entity; one that fails never holds the others."""
     with dg.DagsterInstance.get() as instance:
-        known = register_entities(instance)
+        known = register_entities(instance, day)
     chosen = list(entities) if entities else known
     tasks = [("nightly", str(NightKey(day, entity)), entity) for entity in chosen]
     if workers == 1 or len(tasks) == 1:

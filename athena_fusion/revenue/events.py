@@ -11,7 +11,9 @@ _DECIDING = (
     *("responsible", "insurance_package_id", "procedure_code", "modifiers", "place_of_service"),
     *("department_id", "service_date"),
 )
-_VOID = (pl.col("transaction_type") == "CHARGE") & pl.col("reversal")
+_VOID = (pl.col("transaction_type") == "CHARGE") & (
+    pl.col("reversal") | pl.col("void_parent_id").is_not_null()
+)
 
 
 def events(rows: pl.DataFrame) -> pl.DataFrame:

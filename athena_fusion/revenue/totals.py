@@ -110,6 +110,25 @@ def roll_forward(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def balances_moved(ar: pl.DataFrame, *, medical_groups: Sequence[str], go_live: date) -> tuple[int, int]:
+    """Cents by which A/R and unapplied money moved since the day before `go_live`, by athenaOne's own report."""
+    report = ar.filter(pl.col("MEDICALGROUPID").is_in(list(medical_groups)))
+    days = (
+        report.select(
+            _dates(report, "ASOFDATE").alias("day"),
+            _cents(report, "AR").alias("ar"),
+            _cents(report, "UNAPPLIED").alias("unapplied"),
+        )
+        .group_by("day")
+        .agg(pl.col("ar", "unapplied").sum())
+        .sort("day")
+    )
+    opening, now = days.filter(pl.col("day") < go_live).tail(1), days.tail(1)
+    if opening.is_empty():
+        raise ReportUnreadable(f"the A/R report has no balance before {go_live}; nothing can be compared with Fusion")
+    return (now["ar"] - opening["ar"]).item(), (now["unapplied"] - opening["unapplied"]).item()
+
+
 def t7(
     rows: pl.DataFrame,
     ar: pl.DataFrame | None,

@@ -14,9 +14,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
-import pyarrow.fs as pafs
+import pyarrow.fs
+
+pafs: Any = pyarrow.fs  # its compiled names have no types
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,179}")
 
@@ -63,7 +66,7 @@ class ArtifactStore:
         if self._local:
             base = Path(text).absolute()
             base.mkdir(parents=True, exist_ok=True)
-            self._fs: pafs.FileSystem = pafs.LocalFileSystem()
+            self._fs = pafs.LocalFileSystem()
             self._root = str(base)
         else:
             self._fs, self._root = pafs.FileSystem.from_uri(text)

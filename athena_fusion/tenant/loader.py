@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 
 from athena_fusion.tenant import settings as settings_file
 from athena_fusion.tenant.checks import Tables, check_settings, check_tables
-from athena_fusion.tenant.model import Account, Cadence, Crosswalk, Entity, Period, Tenant
+from athena_fusion.tenant.model import Account, Cadence, Crosswalk, Entity, Period, Settings, Tenant
 from athena_fusion.tenant.settings import read_settings
 from athena_fusion.tenant.tables import (
     ACCOUNTS,
@@ -85,23 +86,30 @@ def load_tenant(folder: Path, environment: Mapping[str, str] | None = None) -> T
     )
 
 
-def load_cadence(folder: Path) -> Cadence:
-    """Zone, first night and times of the tenant, from `tenant.yaml` alone; `TenantError` as `load_tenant`."""
+def load_settings(folder: Path) -> Settings:
+    """`tenant.yaml` alone, not checked against the tables; `TenantError` as `load_tenant`."""
     files, findings = _read_files(folder, [settings_file.FILE])
     source = read_settings(files.get(settings_file.FILE, b""), os.environ)
     if source.settings is None:
         raise TenantError(folder, findings or source.findings)
-    settings = source.settings
+    return source.settings
+
+
+def load_cadence(folder: Path) -> Cadence:
+    """Zone, first night and times of the tenant; `TenantError` as `load_settings`."""
+    settings = load_settings(folder)
     return Cadence(**dict(settings.schedule), zone=settings.zone, first_batch_date=settings.first_batch_date)
 
 
-def load_entities(folder: Path) -> tuple[str, ...]:
-    """The ids of all billing entities, sorted, from their table alone; `TenantError` as `load_tenant`."""
+def load_entities(folder: Path, day: date | None = None) -> tuple[str, ...]:
+    """The ids of the billing entities in effect on `day` (default: of all that ever were), sorted, from their table
+    alone; `TenantError` as `load_tenant`."""
     files, findings = _read_files(folder, [ENTITIES.file])
     rows, found = read_rows(ENTITIES, files.get(ENTITIES.file, b""))
     if findings or found:
         raise TenantError(folder, findings or found)
-    return tuple(sorted({row["entity"] for row in rows}))
+    entities = [Entity(**_fields(row)) for row in rows]
+    return tuple(sorted({entity.entity for entity in entities if day is None or entity.in_effect(day)}))
 
 
 def _read_files(folder: Path, names: Iterable[str] | None = None) -> tuple[dict[str, bytes], list[Finding]]:

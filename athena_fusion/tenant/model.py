@@ -7,13 +7,17 @@
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import polars as pl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from athena_fusion.trust.secrets import SecretError, SecretRef
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+else:  # the schedules and gates read settings and entities only, in processes that never need a frame
+    DataFrame = Any
 
 ENTITY = r"[A-Za-z0-9_-]+"
 POSTING_ID = r"P\d\d[A-Z]?|NONE"
@@ -303,11 +307,9 @@ class Crosswalk(Frozen):
     of the file and goes on every line derived from it.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     id: str
     file: str
-    frame: pl.DataFrame
+    frame: DataFrame
     sha256: str
     version: int
     author: str
@@ -325,13 +327,11 @@ class Tenant(Settings):
     are not part of it).
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     entities: tuple[Entity, ...]
     accounts: Mapping[str, Account]
     periods: tuple[Period, ...]
     crosswalks: Mapping[str, Crosswalk]
-    tables: Mapping[str, pl.DataFrame]
+    tables: Mapping[str, DataFrame]
     files: Mapping[str, str]
     version_hash: str
 

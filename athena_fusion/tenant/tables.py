@@ -4,17 +4,20 @@ UTF-8 with a header row; a blank value is null (in a key: any; as `effective_to`
 `YYYY-MM-DD` and both ends of a range are included. One mistake gives one finding.
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from athena_fusion.tenant.model import ENTITY, PAYER_CLASSES, POSTING_ID
+
+if TYPE_CHECKING:
+    from polars import DataFrame
 
 Row = dict[str, Any]
 """Typed values by column name, and `line`."""
@@ -193,8 +196,6 @@ CROSSWALKS = {
 }
 TABLES = (ENTITIES, ACCOUNTS, PERIODS, CHANGES, *CROSSWALKS.values())
 
-_DTYPES: dict[str, pl.DataType] = {"text": pl.String(), "date": pl.Date(), "whole": pl.Int64()}
-
 
 def read_rows(table: Table, data: bytes) -> tuple[list[Row], list[Finding]]:
     """The sound rows of a file and a finding for every other one, overlapping ranges included."""
@@ -224,9 +225,12 @@ def read_rows(table: Table, data: bytes) -> tuple[list[Row], list[Finding]]:
     return rows, [*findings, *_repeats(table, rows)]
 
 
-def to_frame(table: Table, rows: Iterable[Row]) -> pl.DataFrame:
+def to_frame(table: Table, rows: Iterable[Row]) -> DataFrame:
     """Rows as a typed frame in file order, with `line` (UInt32) last."""
-    schema = {column.name: _DTYPES[column.kind] for column in table.columns}
+    import polars as pl  # here, so that settings and entities are read without it
+
+    kinds = {"text": pl.String(), "date": pl.Date(), "whole": pl.Int64()}
+    schema = {column.name: kinds[column.kind] for column in table.columns}
     return pl.DataFrame(list(rows), schema={**schema, "line": pl.UInt32()}, orient="row")
 
 

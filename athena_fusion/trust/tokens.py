@@ -63,7 +63,7 @@ class TokenQuota(TokenError):
 class Audit(Protocol):
     """The part of the audit log used here; an append that fails must raise, so that no token is used."""
 
-    def append(self, type: str, outcome: str, /, **detail: str) -> int:
+    def append(self, type: str, outcome: str, **detail: str) -> int:
         """Record one event."""
         ...
 

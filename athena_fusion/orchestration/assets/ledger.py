@@ -27,6 +27,11 @@ KEY = ["reconciliation", "ledger_reconciliation"]
                 "T10: rows and sums sent equal rows and sums in Fusion, all entities.",
                 blocking=False,
             ),
+            Check(
+                "fusion_ties_to_athenaone",
+                "A/R and unapplied money since go-live: athenaOne's own report against Fusion, per entity.",
+                blocking=False,
+            ),
             Check("t13_suspense_is_zero", "T13: nothing stands on the suspense account.", blocking=False),
             Check("every_entity_present", "Every billing entity finished its night.", blocking=False),
         ],

@@ -96,7 +96,7 @@ class NightContext:
         stored = self.store.write_bytes(path, data, immutable=True)
         return Subject(stored.path, stored.sha256, stored.size, PARQUET, frame.height, carried)
 
-    def sign(
+    def sign(  # noqa: PLR0913 - the fields of one statement, all by name
         self,
         stage: str,
         unit: str,

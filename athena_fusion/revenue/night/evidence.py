@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
+from sqlalchemy import func as sql
 from sqlalchemy import select
 
 from athena_fusion.accounting.combinations import ACCOUNT
@@ -15,7 +16,7 @@ from athena_fusion.assurance.publish import deliver_pack, parse_target, publish_
 from athena_fusion.assurance.verify import verify_pack
 from athena_fusion.delivery.queue import Item
 from athena_fusion.delivery.states import PROVED, State
-from athena_fusion.money import cents_display, cents_text
+from athena_fusion.money import cents_display, cents_text, parse_cents
 from athena_fusion.revenue.night.context import (
     FLOW,
     NightContext,
@@ -24,8 +25,9 @@ from athena_fusion.revenue.night.context import (
     controls_of,
     subject_named,
 )
+from athena_fusion.revenue.night.reconcile import AR_MOVED, UNAPPLIED_MOVED
 from athena_fusion.revenue.stage import CheckOutcome, StageResult
-from athena_fusion.storage.schema import decision, exception_item
+from athena_fusion.storage.schema import decision, exception_item, sent_amount
 from athena_fusion.storage.schema import intent as intents
 from athena_fusion.trust.manifest import CARRIED, DAY_UNIT, Manifest
 
@@ -64,7 +66,8 @@ def reconcile_ledger(ctx: NightContext, batch_date: date, run_id: str) -> StageR
     kept = ctx.keep(
         asset_folder("reconciliation", "ledger_reconciliation", batch_date, DAY_UNIT), "ledger", ledger, carried=CARRIED
     )
-    checks = [_t10(ledger, nights), _t13(ctx, batch_date, nights), _present(nights)]
+    ties = receivables(ctx, batch_date, nights)
+    checks = [_t10(ledger, nights), _ties(ties), _t13(ctx, batch_date, nights), _present(nights)]
     sums = {"sent": cents_text(_total(ledger, "sent_cents")), "fusion": cents_text(_total(ledger, "fusion_cents"))}
     ref = ctx.sign(
         "reconcile",
@@ -85,7 +88,8 @@ def reconcile_ledger(ctx: NightContext, batch_date: date, run_id: str) -> StageR
         sums=sums,
         checks=checks,
         preview=ledger_preview(ledger),
-        notes={night.entity: night.stopped_by or "reconciled" for night in nights},
+        notes={night.entity: night.stopped_by or "reconciled" for night in nights}
+        | {f"{tie.entity} {tie.measure}": f"{cents_display(tie.fusion_cents)} in Fusion" for tie in ties},
     )
 
 
@@ -126,9 +130,11 @@ def issue_evidence(ctx: NightContext, batch_date: date, run_id: str) -> StageRes
     notes = {"pack": pack.path, "head": pack.head_sha256, "attempt": str(pack.attempt)}
     if check.ok:
         evidence = ctx.tenant.evidence
-        ways = {"store": ctx.store, "audit": ctx.audit}
-        deliver_pack(pack, parse_target(evidence.delivery.model_dump(exclude_none=True)), **ways)
-        publish_head(pack, parse_target(evidence.head_publication.model_dump(exclude_none=True)), **ways)
+        way_out = parse_target(evidence.delivery.model_dump(exclude_none=True))
+        outside = parse_target(evidence.head_publication.model_dump(exclude_none=True))
+        deliver_pack(pack, way_out, store=ctx.store, audit=ctx.audit)
+        publish_head(pack, outside, store=ctx.store, audit=ctx.audit)
+        notes |= {"delivered_to": way_out.describe(), "head_published_at": outside.describe()}
     return StageResult(
         "pack",
         DAY_UNIT,
@@ -174,6 +180,83 @@ def day_ledger(ctx: NightContext, batch_date: date) -> pl.DataFrame:
     )
 
 
+@dataclass(frozen=True)
+class Tie:
+    """One balance of one entity since go-live: moved by athenaOne's own report, and by what Fusion is proven to hold.
+
+    `athenaone_cents` is None where the report was not delivered: the tie is then unproven.
+    """
+
+    entity: str
+    measure: str
+    athenaone_cents: int | None
+    fusion_cents: int
+
+    @property
+    def ok(self) -> bool:
+        """Equal to the cent."""
+        return self.athenaone_cents == self.fusion_cents
+
+
+def receivables(ctx: NightContext, batch_date: date, nights: Sequence[EntityNight]) -> list[Tie]:
+    """A/R and unapplied money of every entity: athenaOne's A/R report against Fusion's accounts.
+
+    The two sides share nothing on the way: the report is athenaOne's own, the other is what was read back from
+    Fusion. Whatever is held, quarantined or refused shows here as a difference until it is posted.
+    """
+    accounts = ctx.tenant.accounts
+    sides = {
+        "A/R": (AR_MOVED, {a.account for role, a in accounts.items() if role.startswith("ar_")}, 1),
+        "unapplied": (UNAPPLIED_MOVED, {accounts["unapplied"].account}, -1),
+    }
+    proven = _proven_by_account(ctx, batch_date)
+    found = []
+    for night in nights:
+        reconciled = ctx.manifest("reconcile", night.entity, batch_date)
+        for measure, (name, numbers, sign) in sides.items():
+            reported = None if reconciled is None else reconciled.sums.get(name)
+            held = sum(cents for (entity, account), cents in proven.items() if entity == night.entity and account in numbers)
+            found.append(Tie(night.entity, measure, None if reported is None else parse_cents(reported), sign * held))
+    return found
+
+
+def receivables_preview(ties: Sequence[Tie]) -> list[dict[str, str]]:
+    """The ties for people."""
+    return [
+        {
+            "entity": tie.entity,
+            "balance": tie.measure,
+            "athenaOne": "not delivered" if tie.athenaone_cents is None else cents_display(tie.athenaone_cents),
+            "Fusion": cents_display(tie.fusion_cents),
+            "difference": ""
+            if tie.athenaone_cents is None
+            else cents_display(tie.athenaone_cents - tie.fusion_cents),
+        }
+        for tie in ties
+    ]
+
+
+def _proven_by_account(ctx: NightContext, until: date) -> dict[tuple[str, str], int]:
+    """Net debits per entity and account that Fusion is proven to hold from nights up to `until`."""
+    query = (
+        select(
+            sent_amount.c.entity,
+            sent_amount.c.combination,
+            (sql.sum(sent_amount.c.debit_cents) - sql.sum(sent_amount.c.credit_cents)).label("net"),
+        )
+        .join(intents, intents.c.intent_key == sent_amount.c.intent_key)
+        .where(intents.c.batch_date <= until.isoformat())
+        .group_by(sent_amount.c.entity, sent_amount.c.combination)
+    )
+    chart, net = chart_of(ctx.tenant), dict[tuple[str, str], int]()
+    position = chart.segments.index(ACCOUNT)
+    with ctx.database.begin() as connection:
+        for entity, combination, cents in connection.execute(query):
+            key = entity, combination.split(chart.separator)[position]
+            net[key] = net.get(key, 0) + int(cents)
+    return net
+
+
 def ledger_preview(ledger: pl.DataFrame) -> list[dict[str, str]]:
     """The ledger for people, a line per entity and category."""
     return [
@@ -196,6 +279,7 @@ class LedgerView:
 
     batch_date: date
     rows: list[dict[str, str]]
+    balances: list[dict[str, str]]
     states: dict[str, str]
     ties: bool
 
@@ -205,6 +289,7 @@ class LedgerView:
             "batchDate": self.batch_date.isoformat(),
             "ties": self.ties,
             "entities": self.states,
+            "balances": self.balances,
             "ledger": self.rows,
         }
 
@@ -212,11 +297,13 @@ class LedgerView:
 def ledger_view(ctx: NightContext, batch_date: date) -> LedgerView:
     """The day's ledger as it stands now."""
     nights = entity_nights(ctx, batch_date)
+    ties = receivables(ctx, batch_date, nights)
     return LedgerView(
         batch_date,
         ledger_preview(day_ledger(ctx, batch_date)),
+        receivables_preview(ties),
         {night.entity: night.stopped_by or "reconciled" for night in nights},
-        all(night.finished for night in nights),
+        all(night.finished for night in nights) and all(tie.ok for tie in ties),
     )
 
 
@@ -252,6 +339,21 @@ def _t10(ledger: pl.DataFrame, nights: Sequence[EntityNight]) -> CheckOutcome:
         right=cents_display(held),
         difference=cents_display(sent - held),
         summary=said,
+    )
+
+
+def _ties(ties: Sequence[Tie]) -> CheckOutcome:
+    reported = sum(tie.athenaone_cents or 0 for tie in ties)
+    held = sum(tie.fusion_cents for tie in ties)
+    bad = [f"{tie.entity} {tie.measure}" for tie in ties if not tie.ok]
+    return CheckOutcome(
+        "fusion_ties_to_athenaone",
+        ok=not bad,
+        blocking=True,
+        left=cents_display(reported),
+        right=cents_display(held),
+        difference=cents_display(reported - held),
+        summary=f"{len(ties) - len(bad)} of {len(ties)} balances tie" + (f"; open: {', '.join(bad)}" if bad else ""),
     )
 
 
@@ -321,6 +423,7 @@ def _reconciliation(ctx: NightContext, batch_date: date, nights: Sequence[Entity
             }
             for row in ledger.iter_rows(named=True)
         ],
+        "balancesSinceGoLive": receivables_preview(receivables(ctx, batch_date, nights)),
         "queue": [_queue_entry(item) for item in ctx.queue.list_items(batch_date=batch_date.isoformat())],
     }
 

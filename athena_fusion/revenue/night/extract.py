@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import polars as pl
 from sqlalchemy import select
 
+from athena_fusion.athenaone.arrivals import day_end
 from athena_fusion.athenaone.dataview import deliveries
 from athena_fusion.clock import iso_z
 from athena_fusion.delivery.queue import Finding
@@ -54,7 +54,7 @@ def extract(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> St
         found = DataViewSource(folder, ctx.tenant.tables["billing_entities"], ctx.tenant.practice_id).extract(entity, window)
         if earlier is None:
             _require_coverage(ctx, batch_date, found)
-        raw = [_raw_subject(name, path, sha) for name, path, sha in ((f.name, f.path, f.sha256) for f in found.files)]
+        raw = [_raw_subject(file.name, file.path, file.sha256) for file in found.files]
     ctx.audit.append(
         "source.read", "ok", source=SOURCE, entity=entity, batch_date=batch_date.isoformat(), files=str(len(raw))
     )
@@ -103,21 +103,20 @@ def extract(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> St
 
 def _window(ctx: NightContext, entity: str, batch_date: date) -> Window:
     """From the watermark to now, but never past the day after the business day: that is the next night's."""
-    zone = ZoneInfo(ctx.tenant.zone)
-    end = datetime.combine(batch_date + timedelta(days=2), time(), zone).astimezone(UTC)
+    end = day_end(batch_date + timedelta(days=1), ctx.tenant.zone)
+    mine = (watermark.c.source == SOURCE) & (watermark.c.unit == entity)
     with ctx.database.begin() as connection:
-        high = connection.execute(
-            select(watermark.c.high, watermark.c.batch_date).where(
-                watermark.c.source == SOURCE, watermark.c.unit == entity
-            )
-        ).one_or_none()
-    window = Window(datetime.fromisoformat(high.high) if high else None, min(ctx.clock.now(), end))
-    if window.after is not None and window.after >= window.up_to:
+        read = connection.execute(select(watermark.c.high, watermark.c.batch_date).where(mine)).one_or_none()
+    up_to = min(ctx.clock.now(), end)
+    if read is None:
+        return Window(None, up_to)
+    after = datetime.fromisoformat(read.high)
+    if after >= up_to:
         raise StageRefused(
-            f"entity {entity} is already read up to {high.high} by the night of {high.batch_date}; "
+            f"entity {entity} is already read up to {read.high} by the night of {read.batch_date}; "
             f"the night of {batch_date} has nothing of its own and was not made"
         )
-    return window
+    return Window(after, up_to)
 
 
 def _frozen(earlier: Manifest) -> Window:
@@ -138,8 +137,7 @@ def _keep_raw(ctx: NightContext, window: Window) -> None:
 
 def _require_coverage(ctx: NightContext, batch_date: date, found: SourceExtract) -> None:
     """A delivery made before the business day ended says nothing about the rest of it."""
-    end = datetime.combine(batch_date + timedelta(days=1), time(), ZoneInfo(ctx.tenant.zone))
-    if found.high < end:
+    if found.high < day_end(batch_date, ctx.tenant.zone):
         raise StageRefused(
             f"the newest Data View delivery is as of {iso_z(found.high)}, before {batch_date} ended; "
             "nothing was extracted. Run again when the night's delivery is complete."
@@ -205,8 +203,8 @@ def _checks(found: SourceExtract) -> list[CheckOutcome]:
             left=str(read),
             right=str(accounted),
             difference=str(read - accounted),
-            summary=f"{read} rows read: {found.rows.height} canonical, {bad} quarantined, {found.elsewhere} of others"
-            + (f", {read - accounted} superseded" if several else ""),
+            summary=f"{read} rows read: {found.rows.height} canonical, {bad} quarantined, "
+            f"{found.elsewhere} of others" + (f", {read - accounted} superseded" if several else ""),
         ),
         CheckOutcome(
             "nothing_quarantined",

@@ -11,11 +11,14 @@ from athena_fusion.revenue.dataview_source import ACTIVITY, AR
 from athena_fusion.revenue.night.context import NightContext, controls_of, subject_named
 from athena_fusion.revenue.night.extract import QUARANTINED, RAW, UNATTRIBUTED
 from athena_fusion.revenue.night.outcomes import summarise
-from athena_fusion.revenue.stage import CheckOutcome, StageResult
-from athena_fusion.revenue.totals import roll_forward, t1, t7
+from athena_fusion.revenue.stage import StageResult
+from athena_fusion.revenue.totals import balances_moved, roll_forward, t1, t7
 from athena_fusion.revenue.transactions import TRANSACTIONS, latest_versions
 from athena_fusion.athenaone.dataview import deliveries
 from athena_fusion.trust.manifest import Manifest
+
+AR_MOVED, UNAPPLIED_MOVED = "ar_since_go_live", "unapplied_since_go_live"
+"""Sums of the manifest: what athenaOne's own report says moved; the day's ledger compares Fusion with them."""
 
 CRITICAL_CENTS = 1_000_000
 """A variance from which an entity's load stops, whatever explains it (domain section 9: 10,000.00)."""
@@ -39,6 +42,10 @@ def reconcile_source(ctx: NightContext, entity: str, batch_date: date, run_id: s
     ]
     today = roll_forward(rows).filter(pl.col("post_date") == batch_date)
     sums = {name: cents_text(int(today[name].sum())) for name in today.columns[1:]}
+    if ar is not None:
+        groups, go_live = [owner.medical_group_id], ctx.tenant.go_live
+        moved, unapplied = balances_moved(ar, medical_groups=groups, go_live=go_live)
+        sums |= {AR_MOVED: cents_text(moved), UNAPPLIED_MOVED: cents_text(unapplied)}
     ref = ctx.sign(
         "reconcile",
         entity,
@@ -48,8 +55,11 @@ def reconcile_source(ctx: NightContext, entity: str, batch_date: date, run_id: s
         prev=[extracted.ref],
         rows=rows.height,
         sums=sums,
-        source={"system": "athenaOne reports", "figures": len(activity_controls) + len(balance_controls)}
-        | ({"quarantinedRows": len(waiting)} if waiting else {}),
+        source={
+            "system": "athenaOne reports",
+            "figures": len(activity_controls) + len(balance_controls),
+            "quarantinedRows": len(waiting),
+        },
         controls=controls_of(checks),
     )
     return StageResult(
