@@ -282,7 +282,9 @@ def _external(
 
 
 def _controls(entries: Sequence[PackEntry], manifests: Sequence[Manifest]) -> list[Control]:
-    failed = sum(not control.ok for manifest in manifests for control in manifest.controls)
+    # Of a manifest that a later attempt replaced, the replacement counts.
+    standing = {(m.stage, m.flow, m.unit): m for m in sorted(manifests, key=lambda m: m.attempt)}
+    failed = sum(not control.ok for manifest in standing.values() for control in manifest.controls)
     return [
         Control("failed controls", "0", str(failed), ok=failed == 0),
         *(

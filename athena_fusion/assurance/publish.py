@@ -248,7 +248,7 @@ def _smtp(config: Mapping[str, object]) -> SmtpTarget:
         or not recipients
     ):
         raise PublishError("smtp needs host, sender and recipients")
-    user, password = config.get("user"), config.get("password")
+    user, password = config.get("username"), config.get("password")
     return SmtpTarget(
         host=str(config["host"]),
         sender=str(config["sender"]),

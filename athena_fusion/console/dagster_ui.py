@@ -4,6 +4,8 @@ The workspace classes are private in Dagster: the release is pinned, a test cove
 is Dagster's own `dagster-webserver` process behind the guard.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -15,9 +17,9 @@ from starlette.types import ASGIApp
 from athena_fusion.console.guard import Guard
 
 
-def guarded_dagster_ui(instance: dg.DagsterInstance, workspace: Path, hosts: list[str]) -> ASGIApp:
+@contextmanager
+def guarded_dagster_ui(instance: dg.DagsterInstance, workspace: Path, hosts: list[str]) -> Iterator[ASGIApp]:
     """Dagster's UI for the code locations of `workspace`, answering only to `hosts`."""
     target = WorkspaceFileTarget(paths=[str(workspace)])
-    context = WorkspaceProcessContext(instance=instance, workspace_load_target=target)
-    context.__enter__()  # lives as long as the server process
-    return Guard(create_app_from_workspace_process_context(context), hosts)
+    with WorkspaceProcessContext(instance=instance, workspace_load_target=target) as context:
+        yield Guard(create_app_from_workspace_process_context(context), hosts)

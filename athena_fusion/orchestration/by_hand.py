@@ -12,8 +12,8 @@ from datetime import date
 import dagster as dg
 
 from athena_fusion.orchestration.entities import register_entities
+from athena_fusion.orchestration.nightly import FLOW
 from athena_fusion.orchestration.partitions import NightKey
-
 
 # The events are in the instance; the terminal gets our own summary.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -53,10 +53,8 @@ def run_evidence(day: date) -> RunReport:
 
 
 def _run(job: str, partition_key: str, unit: str) -> RunReport:
-    from athena_fusion.definitions import defs
-
     with dg.DagsterInstance.get() as instance:
-        result = defs.resolve_job_def(job).execute_in_process(
+        result = FLOW.resolve_job_def(job).execute_in_process(
             partition_key=partition_key, instance=instance, raise_on_error=False, run_config=_QUIET
         )
         return RunReport(unit, result.run_id, result.success, _stopped_by(result))

@@ -25,10 +25,13 @@ def gate(at: str) -> dg.AutomationCondition:
 
 
 def issued_again() -> dg.AutomationCondition:
-    """After the evidence time: whenever an input of the day arrives late. The schedule issues the first pack."""
-    tonight = _C.cron_tick_passed(cron(CADENCE.evidence), CADENCE.zone).since(
+    """After the evidence time: whenever an input of the day arrives late. The schedule issues the first pack.
+
+    What arrives while a pack is being made is remembered until that run has ended: a pack once asked for settles
+    only the arrivals before the asking.
+    """
+    issued = _C.cron_tick_passed(cron(CADENCE.evidence), CADENCE.zone).since(
         _C.cron_tick_passed(cron(CADENCE.extraction), CADENCE.zone)
     )
-    return (_C.in_latest_time_window() & ~_C.in_progress() & tonight & _C.any_deps_updated()).with_label(
-        "a late entity arrived"
-    )
+    late = (issued & _C.any_deps_updated()).since(_C.newly_requested())
+    return (_C.in_latest_time_window() & late & ~_C.in_progress()).with_label("a late entity arrived")

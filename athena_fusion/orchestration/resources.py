@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from athena_fusion.revenue.night import RevenueNight
 
 
-class NightResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class NightResource(dg.ConfigurableResource):
     """Opens the tenant's runtime for one run."""
 
     tenant: str = ""

@@ -114,6 +114,14 @@ def canonicalise(
     quarantined = dv.problems(wide, practice_id).select(
         pl.col(name).cast(kind) for name, kind in QUARANTINE.items()
     )
+    # Money that goes back from a claim to unapplied is told from money applied by its sign alone (P07, P06).
+    back = (
+        (pl.col("transaction_type") == "PAYMENT")
+        & (pl.col("method").str.to_uppercase() == "UNAPPLIED")
+        & (pl.col("raw_cents") > 0)
+        & ~pl.col("reversal")
+    )
+    wide = wide.with_columns(pl.coalesce("subtype", pl.when(back).then(pl.lit("BACK"))).alias("subtype"))
     good = wide.join(quarantined.select("file", "row").unique(), on=["file", "row"], how="anti")
     sign = pl.when(pl.col("transaction_type").is_in(_NEGATED)).then(-1).otherwise(1)
     rows = with_hash(good.with_columns((pl.col("raw_cents") * sign).alias("amount_cents")))

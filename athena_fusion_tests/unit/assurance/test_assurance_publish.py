@@ -223,7 +223,7 @@ def test_targets_from_configuration(tmp_path):
     assert parse_target({"folder": str(tmp_path)}) == FolderTarget(tmp_path)
     assert parse_target({"s3": "s3://bucket/a/b/"}) == S3Target("bucket", "a/b")
     assert parse_target({"s3": "s3://bucket"}) == S3Target("bucket")
-    smtp = {"host": "mail", "sender": "a@b", "recipients": ["c@d"], "user": "u", "password": "env:PW"}
+    smtp = {"host": "mail", "sender": "a@b", "recipients": ["c@d"], "username": "u", "password": "env:PW"}
     assert parse_target({"smtp": smtp}) == SmtpTarget(
         "mail", "a@b", ("c@d",), 587, starttls=True, user="u", password=SecretRef.parse("env:PW")
     )
