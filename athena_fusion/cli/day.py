@@ -27,7 +27,9 @@ def day() -> None:
 @day_argument
 @click.option("--entity", "entities", multiple=True, help="Only this billing entity; may be repeated.")
 @click.option("--workers", default=2, show_default=True, help="Entities side by side.")
-@click.option("--evidence/--no-evidence", default=True, show_default=True, help="Reconcile the day and issue the pack.")
+@click.option(
+    "--evidence/--no-evidence", default=True, show_default=True, help="Reconcile the day and issue the pack."
+)
 def run(batch_date: date, entities: tuple[str, ...], workers: int, evidence: bool) -> None:
     """Run the night that closes BATCH_DATE through Dagster, as the schedules would. Safe to repeat."""
     prepare_home()
@@ -51,7 +53,9 @@ def show(batch_date: date, as_json: bool) -> None:
         emit_json(view.as_json())
     else:
         console.print(ledger_table(view.rows, f"Ledger of {batch_date}"))
-        console.print(ledger_table(view.balances, "Balances since go-live: athenaOne's A/R report against Fusion"))
+        console.print(
+            ledger_table(view.balances, "Balances since go-live: athenaOne's A/R report against Fusion")
+        )
         for entity, state in view.states.items():
             console.print(f"{entity}: {state}", markup=False)
     sys.exit(0 if view.ties else FINDINGS)

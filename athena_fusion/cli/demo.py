@@ -3,6 +3,8 @@
 Every claim that the last lines make is checked first; a false one ends the demo with exit code 1.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
@@ -12,7 +14,9 @@ import time
 import zipfile
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +25,10 @@ from athena_fusion.cli.home import prepare_home
 from athena_fusion.cli.output import FINDINGS, console, stop
 from athena_fusion.cli.sandbox import ATHENAONE, FUSION, control
 from athena_fusion.money import cents_display, parse_cents
+
+if TYPE_CHECKING:
+    from athena_fusion.revenue.night.ledger import LedgerView
+    from athena_fusion.runtime import Runtime
 
 DAY = date(2026, 9, 15)
 REFUSED = "102"
@@ -40,6 +48,14 @@ class _Claims:
             self.false.append(claim)
 
 
+@dataclass(frozen=True)
+class _Refused:
+    """What Fusion did not take at first: the amount for people and the number of groups."""
+
+    amount: str
+    groups: int
+
+
 @click.command()
 @click.option("--keep", is_flag=True, help="Keep the state of an earlier demo instead of starting afresh.")
 def demo(keep: bool) -> None:
@@ -48,7 +64,9 @@ def demo(keep: bool) -> None:
 
     tenant = load_tenant(default_tenant_dir())
     if tenant.name != "sandbox":
-        stop(FINDINGS, f"the demo runs with the sandbox tenant only, not with {tenant.name}; nothing was done")
+        stop(
+            FINDINGS, f"the demo runs with the sandbox tenant only, not with {tenant.name}; nothing was done"
+        )
     place = Path(tenant.home).absolute()
     if not keep:
         _start_afresh(place)
@@ -74,37 +92,66 @@ def _start_afresh(place: Path) -> None:
 
 
 def _business_day() -> _Claims:
-    from athena_fusion.orchestration.by_hand import run_evidence, run_nights, run_reload
     from athena_fusion.runtime import Runtime
     from athena_fusion.trust.keys import PURPOSES
 
-    claims = _Claims()
-    runtime = Runtime.shared()
+    claims, runtime = _Claims(), Runtime.shared()
     for purpose in PURPOSES:
         runtime.keys.ensure(purpose)
-    night = runtime.night()
+    _run_night(claims, runtime)
+    refused = _reload_refused(claims, runtime)
+    view = _show_ledger(claims, runtime)
+    pack = _verify_evidence(claims, runtime)
+
+    say = partial(console.print, markup=False, soft_wrap=True)
+    say(
+        f"\nReconciled to the cent: {', '.join(e for e, state in view.states.items() if state == 'reconciled')}"
+    )
+    say(f"Refused at first: {REFUSED}, {refused.amount} USD: {SEGMENT} {VALUE} is disabled in Fusion (EF04)")
+    say(f"Reloaded: {refused.groups} groups of {REFUSED} after the cost centre was enabled")
+    say(f"Pack: {pack}")
+    say(f"Verify it offline: athena-fusion evidence verify {pack}")
+    say(f"or: unzip {pack.name} -d pack && sh pack/verify.sh")
+    return claims
+
+
+def _run_night(claims: _Claims, runtime: Runtime) -> None:
+    from athena_fusion.orchestration.by_hand import run_evidence, run_nights
 
     _step("The business day ends in athenaOne", f"athena-fusion sandbox close-day {DAY}")
     closed = control(ATHENAONE, "/sandbox/close-day", {"date": DAY.isoformat()})
     console.print(f"  {closed['rows']} ledger rows, Data View delivery {closed['delivery']}", markup=False)
 
     _step("The night, through the Dagster graph, one run per billing entity", f"athena-fusion day run {DAY}")
-    reports = {report.unit: report for report in run_nights(DAY)}
-    for report in reports.values():
-        console.print(f"  {report.unit}: {'reconciled' if report.success else report.stopped_by}", markup=False)
+    reports = run_nights(DAY)
+    for report in reports:
+        console.print(
+            f"  {report.unit}: {'reconciled' if report.success else report.stopped_by}", markup=False
+        )
     claims.check(
         f"one entity of {len(reports)} is refused by Fusion, the others are not held by it",
-        true=[unit for unit, report in reports.items() if not report.success] == [REFUSED],
+        true=[report.unit for report in reports if not report.success] == [REFUSED],
     )
     run_evidence(DAY)
-    claims.check("the 06:00 pack was issued all the same, and says that 102 is open", true=not night.ledger(DAY).ties)
+    claims.check(
+        f"the 06:00 pack was issued all the same, and says that {REFUSED} is open",
+        true=_newest_pack(runtime.home).is_file() and not runtime.night().ledger(DAY).ties,
+    )
+
+
+def _reload_refused(claims: _Claims, runtime: Runtime) -> _Refused:
+    """Show what Fusion refused, mend it there, say so in the queue, and load the groups again."""
+    from athena_fusion.delivery.queue import Correction
+    from athena_fusion.orchestration.by_hand import run_reload
 
     _step("The operator queue", f"athena-fusion queue list --date {DAY}")
     items = runtime.queue.list_items(batch_date=DAY.isoformat(), entity=REFUSED)
     rejected = [item for item in items if item.finding.kind == "REJECTED"]
-    refused_loads = sorted({str(item.finding.intent_key) for item in items})
-    amount = _refused_amount(night.ledger(DAY).rows)
-    console.print(f"  {len(rejected)} lines rejected, {len(items) - len(rejected)} healthy siblings held", markup=False)
+    loads = sorted({str(item.finding.intent_key) for item in items})
+    refused = _Refused(_difference(runtime.night().ledger(DAY).rows), len(loads))
+    console.print(
+        f"  {len(rejected)} lines rejected, {len(items) - len(rejected)} healthy siblings held", markup=False
+    )
     if rejected:
         console.print(f"  {rejected[0].finding.reason}", markup=False)
     claims.check(
@@ -112,52 +159,51 @@ def _business_day() -> _Claims:
         true=bool(rejected) and all(VALUE in item.finding.reason for item in rejected),
     )
 
-    _step("Mended in Fusion, corrected in the queue, reloaded", f"athena-fusion sandbox enable-segment {SEGMENT} {VALUE}")
+    _step("Mended in Fusion", f"athena-fusion sandbox enable-segment {SEGMENT} {VALUE}")
     control(FUSION, f"/sandbox/segments/{SEGMENT}/{VALUE}", {"enabled": True})
-    from athena_fusion.delivery.queue import Correction
-
+    _step(
+        "Corrected and reloaded", "athena-fusion queue correct ITEM... --fixed-in-fusion; queue reload ITEM"
+    )
+    said = f"{SEGMENT} {VALUE} was enabled in Fusion"
     for item in rejected:
-        runtime.queue.correct(
-            item.id,
-            actor="demo",
-            reason=f"{SEGMENT} {VALUE} was enabled in Fusion",
-            change=Correction(),
-            version=item.version,
-        )
-    for load in refused_loads:
-        done = night.reload(load, "demo", "demo reload")
-        outcome = "proven" if done.ok else "NOT PROVEN"
-        console.print(f"  {done.package.category_name}: group {done.package.group_id} {outcome}", markup=False)
+        runtime.queue.correct(item.id, actor="demo", reason=said, change=Correction(), version=item.version)
+    for load in loads:
+        done = runtime.night().reload(load, "demo", "demo reload")
         claims.check(
-            f"{done.package.category_name}: equal rows and sums under a new group", true=done.ok
+            f"{done.package.category_name}: equal rows and sums as group {done.package.group_id}, proven",
+            true=done.ok,
         )
-    report = run_reload(DAY, REFUSED)
-    claims.check(f"entity {REFUSED} is reconciled in Dagster too", true=report.success)
+    claims.check(f"entity {REFUSED} is reconciled in Dagster too", true=run_reload(DAY, REFUSED).success)
+    return refused
+
+
+def _show_ledger(claims: _Claims, runtime: Runtime) -> LedgerView:
+    from athena_fusion.orchestration.by_hand import run_evidence
 
     _step("The ledger of the day", f"athena-fusion day show {DAY}")
-    evidence = run_evidence(DAY)
-    view = night.ledger(DAY)
+    claims.check(
+        "the pack was issued again after the reload, and its checks passed", true=run_evidence(DAY).success
+    )
+    view = runtime.night().ledger(DAY)
     console.print(ledger_table(view.rows, f"{DAY}, amounts in USD"))
-    console.print(ledger_table(view.balances, "Moved since go-live: athenaOne's own A/R report against Fusion"))
-    claims.check("every group sent is in Fusion to the cent", true=_ties(view.rows))
+    console.print(
+        ledger_table(view.balances, "Moved since go-live: athenaOne's own A/R report against Fusion")
+    )
+    claims.check(
+        "every group sent is in Fusion to the cent", true=bool(view.rows) and _difference(view.rows) == "0.00"
+    )
     claims.check("Fusion ties to athenaOne: A/R and unapplied money of every entity", true=view.ties)
     claims.check("Fusion's own books hold the same debits and credits", true=_fusion_agrees(view.rows))
+    return view
 
+
+def _verify_evidence(claims: _Claims, runtime: Runtime) -> Path:
     _step("The evidence pack", "athena-fusion evidence verify PACK")
-    pack = _newest_pack(runtime.home / "outbox")
-    claims.check("the pack was issued again after the reload, and its checks passed", true=evidence.success)
+    pack = _newest_pack(runtime.home)
     _verify(claims, pack, runtime.home)
     audit = runtime.audit.verify()
     claims.check(f"the audit chain of {audit.events} events verifies", true=audit.ok)
-
-    reconciled = ", ".join(unit for unit, state in view.states.items() if state == "reconciled")
-    console.print(f"\nReconciled to the cent: {reconciled}", markup=False)
-    console.print(f"Refused at first: {REFUSED}, {amount}: {SEGMENT} {VALUE} is disabled in Fusion (EF04)", markup=False)
-    console.print(f"Reloaded: {len(refused_loads)} groups of {REFUSED} after the cost centre was enabled", markup=False)
-    console.print(f"Pack: {pack}", markup=False, soft_wrap=True)
-    console.print(f"Verify it offline: athena-fusion evidence verify {pack}", markup=False, soft_wrap=True)
-    console.print(f"or: unzip {pack.name} -d pack && sh pack/verify.sh", markup=False, soft_wrap=True)
-    return claims
+    return pack
 
 
 def _step(title: str, command: str) -> None:
@@ -165,17 +211,13 @@ def _step(title: str, command: str) -> None:
     console.print(f"  $ {command}", markup=False, style="dim")
 
 
-def _refused_amount(rows: list[dict[str, str]]) -> str:
-    cents = sum(_cents(row["difference"]) for row in rows if row["entity"] == REFUSED)
-    return f"{cents_display(cents)} USD"
+def _difference(rows: list[dict[str, str]]) -> str:
+    """What was sent and is not in Fusion, over all rows."""
+    return cents_display(sum(_cents(row["difference"]) for row in rows))
 
 
 def _cents(shown: str) -> int:
     return parse_cents(shown.replace(",", "").replace("\u2212", "-"))
-
-
-def _ties(rows: list[dict[str, str]]) -> bool:
-    return bool(rows) and all(_cents(row["difference"]) == 0 for row in rows)
 
 
 def _fusion_agrees(rows: list[dict[str, str]]) -> bool:
@@ -188,10 +230,10 @@ def _fusion_agrees(rows: list[dict[str, str]]) -> bool:
     return sent == debits == credits
 
 
-def _newest_pack(outbox: Path) -> Path:
-    packs = sorted(outbox.rglob("*.zip"), key=lambda path: path.stat().st_mtime_ns)
+def _newest_pack(place: Path) -> Path:
+    packs = sorted((place / "outbox").rglob("*.zip"), key=lambda path: path.stat().st_mtime_ns)
     if not packs:
-        stop(FINDINGS, f"no evidence pack was delivered to {outbox}")
+        stop(FINDINGS, f"no evidence pack was delivered to {place / 'outbox'}")
     return packs[-1]
 
 
@@ -200,15 +242,24 @@ def _verify(claims: _Claims, pack: Path, place: Path) -> None:
 
     report = verify_pack(pack)
     claims.check(f"{pack.name}: {report.manifests} manifests and {report.files} files verify", true=report.ok)
-    published = any(report.head in found.read_text() for found in (place / "published-heads").rglob("*") if found.is_file())
+    published = any(
+        report.head in found.read_text()
+        for found in (place / "published-heads").rglob("*")
+        if found.is_file()
+    )
     claims.check("its head was published outside the store", true=published)
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(pack) as archive:
-            archive.extractall(folder)  # noqa: S202 - our own pack, just verified
-        for script, tools in (("verify.sh", ("jose", "jq", "sha256sum")), ("verify-openssl.sh", ("openssl",))):
+            archive.extractall(folder)
+        for script, tools in (
+            ("verify.sh", ("jose", "jq", "sha256sum")),
+            ("verify-openssl.sh", ("openssl",)),
+        ):
             missing = [tool for tool in tools if shutil.which(tool) is None]
             if missing:
-                console.print(f"  ----   {script} not run: {', '.join(missing)} is not installed", markup=False)
+                console.print(
+                    f"  ----   {script} not run: {', '.join(missing)} is not installed", markup=False
+                )
                 continue
             ran = subprocess.run(["sh", f"{folder}/{script}"], capture_output=True, text=True, check=False)  # noqa: S603, S607
             if ran.returncode:

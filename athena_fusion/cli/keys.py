@@ -60,6 +60,13 @@ def export_jwks() -> None:
     emit_json(Runtime.shared().keys.jwks())
 
 
+def ensure_keys() -> None:
+    """One active key per purpose, made where there is none."""
+    ring = Runtime.shared().keys
+    for purpose in PURPOSES:
+        ring.ensure(purpose)
+
+
 def _changed(action: str, key: object) -> str:
     from athena_fusion.trust.keys import PublicKey
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -40,7 +41,7 @@ def pairs(values: Mapping[str, object]) -> None:
         console.print(f"{name:<{width}}  {value}", markup=False)
 
 
-def stop(code: int, message: str) -> None:
+def stop(code: int, message: str) -> NoReturn:
     """Leave with `code` and one sentence for a person."""
     errors.print(message, markup=False)
     sys.exit(code)

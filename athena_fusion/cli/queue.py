@@ -62,8 +62,12 @@ def show(item_id: str, as_json: bool) -> None:
 
 @queue.command()
 @click.argument("item_ids", nargs=-1, required=True)
-@click.option("--fixed-in-fusion", is_flag=True, help="The cause was mended at its source; nothing of ours changes.")
-@click.option("--segment", "segments", multiple=True, metavar="NAME=VALUE", help="Another value for this line.")
+@click.option(
+    "--fixed-in-fusion", is_flag=True, help="The cause was mended at its source; nothing of ours changes."
+)
+@click.option(
+    "--segment", "segments", multiple=True, metavar="NAME=VALUE", help="Another value for this line."
+)
 @click.option("--reason", required=True, help="What was done and why; recorded and signed into the evidence.")
 @actor_option
 def correct(
@@ -86,7 +90,9 @@ def correct(
 @queue.command()
 @click.argument("item_id")
 @actor_option
-@click.option("--verify/--no-verify", default=True, help="Verify the partition in Dagster and issue the pack again.")
+@click.option(
+    "--verify/--no-verify", default=True, help="Verify the partition in Dagster and issue the pack again."
+)
 def reload(item_id: str, actor: str, verify: bool) -> None:
     """Load the group of ITEM_ID again: purge, new group, equal totals, read back. Safe to press twice."""
     prepare_home()
@@ -100,7 +106,9 @@ def reload(item_id: str, actor: str, verify: bool) -> None:
             f"athena-fusion day run {found.batch_date} --entity {found.entity}"
         )
     done = runtime.night().reload(found.intent_key, actor, run_id=f"queue reload {item_id}")
-    rows = f"{done.package.category_name}: {done.package.rows} lines, {cents_display(done.package.debit_cents)}"
+    rows = (
+        f"{done.package.category_name}: {done.package.rows} lines, {cents_display(done.package.debit_cents)}"
+    )
     outcome = "proven in Fusion" if done.ok else done.proof.note if done.proof else done.load.note
     console.print(f"{rows} as group {done.package.group_id}: {outcome}", markup=False)
     if verify:

@@ -49,7 +49,9 @@ def up(athenaone_port: int, fusion_port: int, entities: int, lines: int, follow_
 def close_day(batch_date: date) -> None:
     """End a business day: its activity is entered and the Data View delivery is written."""
     done = control(ATHENAONE, "/sandbox/close-day", {"date": batch_date.isoformat()})
-    console.print(f"{done['date']} closed: {done['rows']} ledger rows, delivery {done['delivery']}", markup=False)
+    console.print(
+        f"{done['date']} closed: {done['rows']} ledger rows, delivery {done['delivery']}", markup=False
+    )
 
 
 @sandbox.command("enable-segment")
@@ -101,7 +103,9 @@ def write_tenant(folder: Path, entities: int) -> None:
     from athena_fusion.sandbox.world import World
 
     write(World(entities), folder)
-    console.print(f"{folder}: tenant for {entities} billing entities; use it with ATHENA_FUSION_TENANT", markup=False)
+    console.print(
+        f"{folder}: tenant for {entities} billing entities; use it with ATHENA_FUSION_TENANT", markup=False
+    )
 
 
 def control(side: str, path: str, body: dict[str, object] | None = None) -> dict[str, object]:

@@ -3,12 +3,10 @@
 import dagster as dg
 
 from athena_fusion.orchestration.assets import evidence, extraction, ledger, load, reconciliation, revenue
-from athena_fusion.orchestration.partitions import BATCH_DATE, NIGHT
 
 EXTRACTION = dg.define_asset_job(
     "extraction",
     selection=dg.AssetSelection.assets(extraction.KEY),
-    partitions_def=NIGHT,
     description="02:00: extract one billing entity.",
 )
 
@@ -17,20 +15,17 @@ NIGHTLY = dg.define_asset_job(
     selection=dg.AssetSelection.assets(
         extraction.KEY, reconciliation.SOURCE_TOTALS, revenue.LINES, revenue.FBDI, load.LOAD, load.READBACK
     ),
-    partitions_def=NIGHT,
     description="One billing entity's night from extraction to read-back, by hand.",
 )
 
 RELOAD = dg.define_asset_job(
     "reload",
     selection=dg.AssetSelection.assets(load.LOAD, load.READBACK),
-    partitions_def=NIGHT,
     description="Carry out the reloads an operator asked for, and read back again.",
 )
 
 EVIDENCE = dg.define_asset_job(
     "evidence",
     selection=dg.AssetSelection.assets(ledger.KEY, evidence.KEY),
-    partitions_def=BATCH_DATE,
     description="06:00: reconcile the day's ledger and issue the evidence pack.",
 )

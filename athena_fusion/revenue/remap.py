@@ -9,7 +9,9 @@ from athena_fusion.accounting.combinations import Chart
 from athena_fusion.revenue.postings import POSTINGS, standing
 
 
-def remapped_lines(lines: pl.DataFrame, segments: Mapping[str, Mapping[str, str]], chart: Chart) -> pl.DataFrame:
+def remapped_lines(
+    lines: pl.DataFrame, segments: Mapping[str, Mapping[str, str]], chart: Chart
+) -> pl.DataFrame:
     """Journal lines with new segment values for the named line keys; amounts and keys stay."""
 
     def combination(key: str, standing: str) -> str:
@@ -19,7 +21,9 @@ def remapped_lines(lines: pl.DataFrame, segments: Mapping[str, Mapping[str, str]
         return chart.separator.join(values)
 
     keys = zip(lines["line_key"], lines["combination"], strict=True)
-    return lines.with_columns(pl.Series("combination", [combination(*pair) for pair in keys], dtype=pl.String))
+    return lines.with_columns(
+        pl.Series("combination", [combination(*pair) for pair in keys], dtype=pl.String)
+    )
 
 
 def remapped_postings(
@@ -46,7 +50,8 @@ def remapped_postings(
             .drop("new")
         )
     changed = posted.filter(
-        (pl.col("_debit") != pl.col("debit_combination")) | (pl.col("_credit") != pl.col("credit_combination"))
+        (pl.col("_debit") != pl.col("debit_combination"))
+        | (pl.col("_credit") != pl.col("credit_combination"))
     ).with_columns(pl.lit(batch_date).alias("batch_date"))
     new = changed.with_columns(
         pl.col("_debit").alias("debit_combination"), pl.col("_credit").alias("credit_combination")

@@ -112,20 +112,12 @@ def roll_forward(rows: pl.DataFrame) -> pl.DataFrame:
 
 def balances_moved(ar: pl.DataFrame, *, medical_groups: Sequence[str], go_live: date) -> tuple[int, int]:
     """Cents by which A/R and unapplied money moved since the day before `go_live`, by athenaOne's own report."""
-    report = ar.filter(pl.col("MEDICALGROUPID").is_in(list(medical_groups)))
-    days = (
-        report.select(
-            _dates(report, "ASOFDATE").alias("day"),
-            _cents(report, "AR").alias("ar"),
-            _cents(report, "UNAPPLIED").alias("unapplied"),
-        )
-        .group_by("day")
-        .agg(pl.col("ar", "unapplied").sum())
-        .sort("day")
-    )
-    opening, now = days.filter(pl.col("day") < go_live).tail(1), days.tail(1)
+    days = _balances(ar, medical_groups)
+    opening, now = days.filter(pl.col("post_date") < go_live).tail(1), days.tail(1)
     if opening.is_empty():
-        raise ReportUnreadable(f"the A/R report has no balance before {go_live}; nothing can be compared with Fusion")
+        raise ReportUnreadable(
+            f"the A/R report has no balance before {go_live}; nothing can be compared with Fusion"
+        )
     return (now["ar"] - opening["ar"]).item(), (now["unapplied"] - opening["unapplied"]).item()
 
 
@@ -152,16 +144,8 @@ def t7(
     if ar is None:
         return [Control("T7", entity, None, None, note="the A/R report was not delivered")]
     moves = roll_forward(rows.filter((pl.col("entity") == entity) & (pl.col("post_date") >= go_live)))
-    report = ar.filter(pl.col("MEDICALGROUPID").is_in(list(medical_groups)))
     balances = (
-        report.select(
-            _dates(report, "ASOFDATE").alias("post_date"),
-            _cents(report, "AR").alias("ar"),
-            _cents(report, "UNAPPLIED").alias("unapplied"),
-        )
-        .group_by("post_date")
-        .agg(pl.col("ar", "unapplied").sum())
-        .sort("post_date")
+        _balances(ar, medical_groups)
         .with_columns(
             pl.col("ar").shift(1).alias("ar_begin"), pl.col("unapplied").shift(1).alias("unapplied_begin")
         )
@@ -219,6 +203,21 @@ def t9(log: pl.DataFrame, sent: pl.DataFrame, lines: pl.DataFrame, unsent: pl.Da
         Control("T9", f"{entity} {day} {category} {combination}", left, right)
         for entity, day, category, combination, left, right in sums.iter_rows()
     ]
+
+
+def _balances(ar: pl.DataFrame, medical_groups: Sequence[str]) -> pl.DataFrame:
+    """The A/R report of the medical groups: post_date, ar, unapplied (cents), by date."""
+    report = ar.filter(pl.col("MEDICALGROUPID").is_in(list(medical_groups)))
+    return (
+        report.select(
+            _dates(report, "ASOFDATE").alias("post_date"),
+            _cents(report, "AR").alias("ar"),
+            _cents(report, "UNAPPLIED").alias("unapplied"),
+        )
+        .group_by("post_date")
+        .agg(pl.col("ar", "unapplied").sum())
+        .sort("post_date")
+    )
 
 
 def _cents(report: pl.DataFrame, name: str) -> pl.Series:

@@ -64,6 +64,16 @@ class SandboxProcess:
         """The folder Data View deliveries appear in."""
         return self.home / "dataview"
 
+    @property
+    def log(self) -> Path:
+        """What the process says."""
+        return self.home / "server.log"
+
+    def ended(self) -> str:
+        """Why a started sandbox is no longer there, in words; blank while it runs."""
+        code = None if self._process is None else self._process.poll()
+        return "" if code is None else f"the sandbox ended with code {code}; it said:\n{self._said()}"
+
     def start(self, timeout: float = 30.0) -> Self:
         """Start and wait until both sides answer. Raises `SandboxFailed`."""
         if self._process is not None:
@@ -71,8 +81,7 @@ class SandboxProcess:
         for port in (self.athenaone_port, self.fusion_port):
             _require_free(port)  # else the answers of whoever is there would be taken for ours
         self.home.mkdir(parents=True, exist_ok=True)
-        log = self.home / "server.log"
-        with log.open("ab") as output:
+        with self.log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 [sys.executable, "-m", "athena_fusion.sandbox.server", *self._options],
                 stdin=subprocess.DEVNULL,
@@ -85,9 +94,8 @@ class SandboxProcess:
             ended = self._process.poll()
             if ended is not None or time.monotonic() > deadline:
                 self.stop()
-                said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
                 what = "did not answer in time" if ended is None else f"ended with code {ended}"
-                raise SandboxFailed(f"the sandbox {what}; it said:\n{said}")
+                raise SandboxFailed(f"the sandbox {what}; it said:\n{self._said()}")
             time.sleep(0.05)
         return self
 
@@ -102,6 +110,9 @@ class SandboxProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def _said(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
     def __enter__(self) -> Self:
         return self.start()

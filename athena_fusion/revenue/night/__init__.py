@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from athena_fusion.delivery.reload import Reloaded
-from athena_fusion.revenue.night import evidence, extract, load, package, reconcile, transform
+from athena_fusion.revenue.night import evidence, extract, ledger, load, package, reconcile, transform
 from athena_fusion.revenue.night.context import NightContext
 from athena_fusion.revenue.stage import StageResult
 
@@ -49,12 +49,12 @@ class RevenueNight:
 
     def reconcile_ledger(self, batch_date: date, run_id: str) -> StageResult:
         """06:00: the day over all entities."""
-        return evidence.reconcile_ledger(self.ctx, batch_date, run_id)
+        return ledger.reconcile_ledger(self.ctx, batch_date, run_id)
 
     def issue_evidence(self, batch_date: date, run_id: str) -> StageResult:
         """06:00: the signed pack."""
         return evidence.issue_evidence(self.ctx, batch_date, run_id)
 
-    def ledger(self, batch_date: date) -> evidence.LedgerView:
+    def ledger(self, batch_date: date) -> ledger.LedgerView:
         """The day as it stands, for people."""
-        return evidence.ledger_view(self.ctx, batch_date)
+        return ledger.ledger_view(self.ctx, batch_date)

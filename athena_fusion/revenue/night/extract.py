@@ -51,12 +51,19 @@ def extract(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> St
     if earlier is None:
         _keep_raw(ctx, window)
     with ctx.store.local_folder(RAW) as folder:
-        found = DataViewSource(folder, ctx.tenant.tables["billing_entities"], ctx.tenant.practice_id).extract(entity, window)
+        found = DataViewSource(folder, ctx.tenant.tables["billing_entities"], ctx.tenant.practice_id).extract(
+            entity, window
+        )
         if earlier is None:
             _require_coverage(ctx, batch_date, found)
         raw = [_raw_subject(file.name, file.path, file.sha256) for file in found.files]
     ctx.audit.append(
-        "source.read", "ok", source=SOURCE, entity=entity, batch_date=batch_date.isoformat(), files=str(len(raw))
+        "source.read",
+        "ok",
+        source=SOURCE,
+        entity=entity,
+        batch_date=batch_date.isoformat(),
+        files=str(len(raw)),
     )
     folder_of = asset_folder("extraction", "rcm_transactions", batch_date, entity)
     kept = ctx.keep(folder_of, "rows", found.rows)
@@ -123,7 +130,9 @@ def _frozen(earlier: Manifest) -> Window:
     source = earlier.body["source"]
     assert isinstance(source, dict)
     after = str(source["after"])
-    return Window(datetime.fromisoformat(after) if after else None, datetime.fromisoformat(str(source["upTo"])))
+    return Window(
+        datetime.fromisoformat(after) if after else None, datetime.fromisoformat(str(source["upTo"]))
+    )
 
 
 def _keep_raw(ctx: NightContext, window: Window) -> None:
@@ -154,7 +163,9 @@ def _departments(ctx: NightContext, batch_date: date) -> list[Subject]:
 
 
 def _subjects(manifest: Manifest, name: str) -> Iterable[Subject]:
-    return [subject for subject in manifest.subjects if subject.name.rsplit("/", 1)[-1].startswith(f"{name}.")]
+    return [
+        subject for subject in manifest.subjects if subject.name.rsplit("/", 1)[-1].startswith(f"{name}.")
+    ]
 
 
 def _raw_subject(name: str, path: Path, sha256: str) -> Subject:
@@ -219,8 +230,10 @@ def _checks(found: SourceExtract) -> list[CheckOutcome]:
 
 
 def _by_type(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.group_by("transaction_type").agg(pl.len().alias("rows"), pl.col("raw_cents").sum()).sort(
-        "transaction_type"
+    return (
+        rows.group_by("transaction_type")
+        .agg(pl.len().alias("rows"), pl.col("raw_cents").sum())
+        .sort("transaction_type")
     )
 
 

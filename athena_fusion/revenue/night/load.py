@@ -143,7 +143,9 @@ def reload(ctx: NightContext, intent_key: str, actor: str, run_id: str) -> Reloa
             ctx, intent.entity, intent.batch_date, run_id, transformed, everything, [fresh]
         )
         if any(check.blocking and not check.ok for check in checks):
-            raise StageRefused(f"{intent.key}: the corrected lines do not balance; nothing was purged or sent")
+            raise StageRefused(
+                f"{intent.key}: the corrected lines do not balance; nothing was purged or sent"
+            )
         return replace(fresh, manifest=ref)
 
     return deliver_again(ctx.delivery, intent_key, actor, rebuild)
@@ -215,7 +217,9 @@ def _said(results: Sequence[LoadResult]) -> str:
         return "nothing to send"
     bad = [result for result in results if not result.ok]
     if bad:
-        return "; ".join(f"{result.package.category_name}: {result.note or result.state}" for result in bad[:3])
+        return "; ".join(
+            f"{result.package.category_name}: {result.note or result.state}" for result in bad[:3]
+        )
     warned = sum(result.status not in ("SUCCEEDED", "") for result in results)
     return f"{len(results)} groups imported, {warned} with a warning or error of Fusion"
 

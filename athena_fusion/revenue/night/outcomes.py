@@ -26,7 +26,9 @@ def summarise(
         said = f"{len(controls)} of {len(controls)} figures agree" if controls else empty
     else:
         first = bad[0]
-        said = f"{len(controls) - len(bad)} of {len(controls)} figures agree; {first.scope}: {_figures(first)}"
+        said = (
+            f"{len(controls) - len(bad)} of {len(controls)} figures agree; {first.scope}: {_figures(first)}"
+        )
         if explained:
             said += f"; explained by {explained}"
     return CheckOutcome(

@@ -188,7 +188,11 @@ def packages_of(ctx: NightContext, entity: str, batch_date: date, packaged: Mani
 
 def live_packages(ctx: NightContext, entity: str, batch_date: date) -> list[Package]:
     """Packages with an intent, less those whose place another attempt took."""
-    return [Package.from_json(text) for _, _, text, state in _intents(ctx, entity, batch_date) if state != State.PURGED]
+    return [
+        Package.from_json(text)
+        for _, _, text, state in _intents(ctx, entity, batch_date)
+        if state != State.PURGED
+    ]
 
 
 def last_attempts(ctx: NightContext, entity: str, batch_date: date) -> dict[str, int]:
@@ -216,7 +220,9 @@ def _open_revisions(ctx: NightContext, entity: str, batch_date: date, fresh: Seq
     mine = (journal_revision.c.entity == entity) & (journal_revision.c.batch_date == day)
     with ctx.database.begin() as connection:
         connection.execute(
-            delete(journal_revision).where(mine, journal_revision.c.intent_key.not_in(select(intents.c.intent_key)))
+            delete(journal_revision).where(
+                mine, journal_revision.c.intent_key.not_in(select(intents.c.intent_key))
+            )
         )
         for found in fresh:
             journals = ctx.store.read_frame(found.lines, ["post_date", "revision"]).unique().sort("post_date")
@@ -235,6 +241,11 @@ def _open_revisions(ctx: NightContext, entity: str, batch_date: date, fresh: Seq
 
 
 def _lines(ctx: NightContext, packages: Sequence[Package]) -> pl.DataFrame:
-    columns = {"journal": pl.String, "combination": pl.String, "debit_cents": pl.Int64, "credit_cents": pl.Int64}
+    columns = {
+        "journal": pl.String,
+        "combination": pl.String,
+        "debit_cents": pl.Int64,
+        "credit_cents": pl.Int64,
+    }
     frames = [ctx.store.read_frame(found.lines, list(columns)) for found in packages]
     return pl.concat([pl.DataFrame(schema=columns), *frames])

@@ -5,6 +5,7 @@ from datetime import date
 import polars as pl
 
 from athena_fusion.accounting.controls import Control
+from athena_fusion.athenaone.dataview import deliveries
 from athena_fusion.delivery.queue import Item
 from athena_fusion.money import cents_display, cents_text
 from athena_fusion.revenue.dataview_source import ACTIVITY, AR
@@ -14,7 +15,6 @@ from athena_fusion.revenue.night.outcomes import summarise
 from athena_fusion.revenue.stage import StageResult
 from athena_fusion.revenue.totals import balances_moved, roll_forward, t1, t7
 from athena_fusion.revenue.transactions import TRANSACTIONS, latest_versions
-from athena_fusion.athenaone.dataview import deliveries
 from athena_fusion.trust.manifest import Manifest
 
 AR_MOVED, UNAPPLIED_MOVED = "ar_since_go_live", "unapplied_since_go_live"
@@ -84,7 +84,9 @@ def _reports(ctx: NightContext, extracted: Manifest) -> tuple[pl.DataFrame | Non
     """The two reports of the newest delivery in the window, from the bytes that were kept and signed."""
     names = {s.name.split("/")[2] for s in extracted.subjects if s.name.startswith(f"{RAW}/")}
     with ctx.store.local_folder(RAW) as folder:
-        newest = next(found for found in reversed(deliveries(folder, None, ctx.clock.now())) if found.name in names)
+        newest = next(
+            found for found in reversed(deliveries(folder, None, ctx.clock.now())) if found.name in names
+        )
         return (
             newest.read(ACTIVITY) if newest.has(ACTIVITY) else None,
             newest.read(AR) if newest.has(AR) else None,

@@ -60,7 +60,12 @@ def transform(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> 
     due = whole.join(touched, on=JOURNAL, how="semi")
     sent = sent_amounts(ctx, entity)
     journals = journal_lines(
-        due, sent, _revisions(ctx, entity, batch_date), dates, account_tables(ctx.tenant), batch_date=batch_date
+        due,
+        sent,
+        _revisions(ctx, entity, batch_date),
+        dates,
+        account_tables(ctx.tenant),
+        batch_date=batch_date,
     )
     unsent = pl.concat([journals.waiting.select(JOURNAL), journals.held.select(JOURNAL)])
     checks = [
@@ -157,7 +162,10 @@ def posting_log(ctx: NightContext, entity: str, batch_date: date, *, own_frozen:
 def sent_amounts(ctx: NightContext, entity: str) -> pl.DataFrame:
     """What Fusion is proven to hold, per journal, posting id and combination."""
     query = select(
-        *(sent_amount.c[name] for name in (*JOURNAL, "posting_id", "combination", "debit_cents", "credit_cents"))
+        *(
+            sent_amount.c[name]
+            for name in (*JOURNAL, "posting_id", "combination", "debit_cents", "credit_cents")
+        )
     ).where(sent_amount.c.entity == entity)
     with ctx.database.begin() as connection:
         rows = [tuple(row) for row in connection.execute(query)]
@@ -170,7 +178,9 @@ def sent_amounts(ctx: NightContext, entity: str) -> pl.DataFrame:
         "debit_cents": pl.Int64,
         "credit_cents": pl.Int64,
     }
-    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col("post_date").str.to_date("%Y-%m-%d"))
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        pl.col("post_date").str.to_date("%Y-%m-%d")
+    )
 
 
 def _rows_to_post(ctx: NightContext, entity: str, batch_date: date) -> pl.DataFrame:
@@ -185,7 +195,9 @@ def _rows_to_post(ctx: NightContext, entity: str, batch_date: date) -> pl.DataFr
     ]
     wanted = pl.concat([tonight.select("row_id"), *held]).unique()
     chosen = everything.join(wanted, on="row_id", how="semi")
-    behind = pl.concat([chosen.select(pl.col(name).alias("row_id")) for name in ("void_parent_id", "counterpart_id")])
+    behind = pl.concat(
+        [chosen.select(pl.col(name).alias("row_id")) for name in ("void_parent_id", "counterpart_id")]
+    )
     return (
         pl.concat([chosen, everything.join(behind.drop_nulls().unique(), on="row_id", how="semi")])
         .unique("row_id")
@@ -217,7 +229,9 @@ def _revisions(ctx: NightContext, entity: str, batch_date: date) -> pl.DataFrame
     query = select(*(journal_revision.c[name] for name in columns)).where(journal_revision.c.entity == entity)
     with ctx.database.begin() as connection:
         rows = [tuple(row) for row in connection.execute(query)]
-        left = set(connection.execute(select(intents.c.intent_key).where(intents.c.entity == entity)).scalars())
+        left = set(
+            connection.execute(select(intents.c.intent_key).where(intents.c.entity == entity)).scalars()
+        )
     schema = dict.fromkeys(columns, pl.String) | {"revision": pl.Int64}
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     gone = pl.col("intent_key").is_in(list(left)) & (pl.col("batch_date") == batch_date.isoformat())
@@ -243,7 +257,9 @@ def _sign(
 ) -> ManifestRef:
     folder = asset_folder("revenue", "journal_lines", batch_date, entity)
     kept = [
-        ctx.keep(folder, name, frame, carried=CARRIED) if name == "journal_lines" else ctx.keep(folder, name, frame)
+        ctx.keep(folder, name, frame, carried=CARRIED)
+        if name == "journal_lines"
+        else ctx.keep(folder, name, frame)
         for name, frame in frames.items()
     ]
     lines = frames["journal_lines"]
