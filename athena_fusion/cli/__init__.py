@@ -14,6 +14,7 @@ _NOUNS = {
     "day": "one business day: run it, look at it",
     "demo": "a sandbox business day, to a verified evidence pack",
     "evidence": "evidence packs",
+    "fbdi": "file formats of Fusion imports",
     "keys": "signing keys",
     "queue": "what was not done, and why: correct and reload",
     "sandbox": "athenaOne and Oracle Fusion on this machine",

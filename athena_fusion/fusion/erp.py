@@ -82,8 +82,8 @@ class ErpIntegrations:
             "ParameterList": parameter_list(job.arguments),
             "CallbackURL": NULL,
             "NotificationCode": "10",
-            # Without these options no error file comes back.
-            "JobOptions": f"InterfaceDetails={interface_options_id},ImportOption=Y,PurgeOption=Y,"
+            # Without options no error file comes back; with PurgeOption=Y rejected rows would be gone unseen.
+            "JobOptions": f"InterfaceDetails={interface_options_id},ImportOption=Y,PurgeOption=N,"
             "ExtractFileType=ALL",
         }
         return self._scheduled(self._change("importBulkData", body), job.definition)

@@ -27,11 +27,13 @@ def gate(at: str) -> dg.AutomationCondition:
 def issued_again() -> dg.AutomationCondition:
     """After the evidence time: whenever an input of the day arrives late. The schedule issues the first pack.
 
-    What arrives while a pack is being made is remembered until that run has ended: a pack once asked for settles
-    only the arrivals before the asking.
+    An arrival while a pack is being made is remembered until that run has ended: its reading may be over. For the
+    same reason an arrival in the very look after a request counts as later than the request.
     """
-    issued = _C.cron_tick_passed(cron(CADENCE.evidence), CADENCE.zone).since(
-        _C.cron_tick_passed(cron(CADENCE.extraction), CADENCE.zone)
+    tonight = _C.cron_tick_passed(cron(CADENCE.extraction), CADENCE.zone)
+    issued = _C.cron_tick_passed(cron(CADENCE.evidence), CADENCE.zone).since(tonight)
+    arrived = issued & _C.any_deps_updated()
+    settled = _C.newly_requested().since(arrived)
+    return (_C.in_latest_time_window() & arrived.since(tonight) & ~settled & ~_C.in_progress()).with_label(
+        "a late entity arrived"
     )
-    late = (issued & _C.any_deps_updated()).since(_C.newly_requested())
-    return (_C.in_latest_time_window() & late & ~_C.in_progress()).with_label("a late entity arrived")

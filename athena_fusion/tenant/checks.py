@@ -45,7 +45,8 @@ def check_settings(source: SettingsFile, settings: Settings) -> Iterator[Finding
     yield from _check_chart(source, settings)
     times = settings.schedule.model_dump()
     for before, after in pairwise(times):
-        if times[before] >= times[after]:
+        # A stage waits for its input anyway, so stages may share a time; the evidence comes after them.
+        if times[before] > times[after] or (after == "evidence" and times[before] == times[after]):
             yield source.finding(("schedule", after), f"{times[after]} is not after {before} {times[before]}")
     categories = settings.fusion.categories
     missing = [code for code in CATEGORY_CODES if code not in categories]

@@ -106,7 +106,11 @@ class Frozen(BaseModel):
 
 
 class Schedule(Frozen):
-    """Wall-clock times, in the tenant's zone, before which a stage of the night does not start."""
+    """Wall-clock times of one day, in the tenant's zone, before which a stage of the night does not start.
+
+    They follow the order of the stages. Stages may share a time, because each waits for its input as well; the
+    evidence comes after the load.
+    """
 
     extraction: WallClock
     reconciliation: WallClock

@@ -10,9 +10,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import rfc8785
@@ -27,6 +27,7 @@ from athena_fusion.trust.masking import mask
 
 CHECKPOINT_TYP = "athena-fusion-audit+jws"
 CHECKPOINT_CTY = "application/json"
+CHECKPOINT_AFTER = timedelta(minutes=10)
 CHECKPOINT_EVERY = 1000
 
 _MAX_VALUE = 500
@@ -106,9 +107,13 @@ class AuditLog:
             if values:
                 connection.execute(insert(audit_event), values)
                 _set_head(connection, first + len(values) - 1, digest, first_time=last == 0)
+            marked = _last_marked(connection)
         after = last + len(rows)
         if after // CHECKPOINT_EVERY > last // CHECKPOINT_EVERY:
             self._checkpoint_now()
+        elif marked is not None and now - marked >= CHECKPOINT_AFTER:
+            with suppress(KeyProblem):  # before keys are set up; the thousandth event insists
+                self.checkpoint()
         return range(first, after + 1)
 
     def checkpoint(self) -> Checkpoint:
@@ -253,6 +258,15 @@ def read_checkpoint(checkpoint: Checkpoint, keys: KeySet) -> dict[str, object]:
     if body["seq"] != checkpoint.seq:
         raise SignatureRefused(f"it speaks of event {body['seq']}")
     return body
+
+
+def _last_marked(connection: Connection) -> datetime | None:
+    """When the chain was last signed, or began; None while it is empty."""
+    last = select(audit_checkpoint.c.ts).order_by(audit_checkpoint.c.seq.desc()).limit(1)
+    text = connection.execute(last).scalar_one_or_none()
+    if text is None:
+        text = connection.execute(select(audit_event.c.ts).where(audit_event.c.seq == 1)).scalar_one_or_none()
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _head(connection: Connection) -> tuple[int, bytes]:

@@ -12,17 +12,15 @@ import itertools
 import json
 import shutil
 import sqlite3
-import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import yaml
 
 import athena_fusion.tenant
@@ -36,15 +34,11 @@ from athena_fusion.tenant.loader import load_tenant
 from athena_fusion.trust.keys import PURPOSES
 
 DAY, FOLLOW_UP, LATER = date(2026, 9, 15), date(2026, 9, 17), date(2026, 9, 18)
-DELIVERED = {
-    DAY: "20260916T053000Z",
-    FOLLOW_UP: "20260918T053000Z",
-    LATER: "20260919T053000Z",
-}
+"""The worked example; its back-posted charge; a day that a test delivers by itself."""
 GOLDEN_CENTS = 199_892
 """Debits of the worked example: entity 101 on 2026-09-15."""
 FOLLOW_UP_CENTS = 8_800
-LEDGER_ID = "300000046975971"
+CHARGES = "ATH-101-20260915-CHARGES"
 
 _ORDINALS = itertools.count(100, 10)
 
@@ -108,8 +102,11 @@ def _call(url: str, body: object | None, method: str | None) -> Any:
 
 
 @contextmanager
-def running_sandbox(home: Path, days: Iterable[date] = DELIVERED) -> Iterator[Sandbox]:
-    """The sandbox with these business days closed."""
+def running_sandbox(home: Path, days: Iterable[date]) -> Iterator[Sandbox]:
+    """The sandbox with these business days closed, and no others between them.
+
+    With the follow-up day alone, entity 101 has a single charge: a whole night of one group and two lines.
+    """
     with SandboxProcess(home, lines_per_entity=40) as process:
         sandbox = Sandbox(process)
         for day in days:
@@ -214,6 +211,18 @@ class World:
         """Change a table of the tenant; takes effect with `reopen`."""
         edit_csv(self.folder / name, change)
 
+    def fork(self, place: Path) -> "World":
+        """Another tenant with the same past: a copy of home, deliveries and settings under other ordinals."""
+        other = World(self.sandbox, place)
+        for name in ("home", "dataview", "tenant"):
+            shutil.rmtree(place / name, ignore_errors=True)
+            shutil.copytree(self.place / name, place / name)
+        other.name = self.name
+        other.settings(lambda values: values["athenaone"].update(dataview=str(other.dataview)))
+        other.edit("billing_entities.csv", other._own_ordinals)
+        other.reopen()
+        return other
+
     def reopen(self) -> None:
         """Load the tenant's files and open everything anew, as another process would."""
         self.runtime = Runtime(load_tenant(self.folder, self.environment))
@@ -221,10 +230,15 @@ class World:
 
     # -- athenaOne's side -----------------------------------------------------------------------------------
 
-    def deliver(self, day: date, *faults: str, edits: Mapping[str, Edit] | None = None) -> Path:
-        """Take over the delivery of `day`, spoiled by sandbox faults or by changes to its tables."""
-        source = self.sandbox.process.dataview / DELIVERED[day]
-        target = self.dataview / source.name
+    def deliver(
+        self, day: date, *faults: str, edits: Mapping[str, Edit] | None = None, again_on: date | None = None
+    ) -> Path:
+        """Take over the delivery of `day`, spoiled by sandbox faults or by changes to its tables.
+
+        `again_on` gives the same rows once more as the delivery of that later day.
+        """
+        source = self.sandbox.process.dataview / _delivery(day)
+        target = self.dataview / _delivery(again_on or day)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
         rows = {row["file"].removesuffix(".csv"): int(row["rows"]) for row in read_csv(target / "control.csv")}
@@ -299,6 +313,58 @@ class World:
         with self.runtime.database.begin() as connection:
             rows = connection.exec_driver_sql("SELECT body FROM audit_event ORDER BY seq").scalars().all()
         return [json.loads(row) for row in rows]
+
+
+def charges(*more: tuple[str, str]) -> dict[str, Edit]:
+    """Edits for the delivery of the single charge of 101 (88.00, department 1011): further charges of the same post
+    date as (amount, department), each with a claim of its own, in the rows and in both reports.
+    """
+    total = sum(Decimal(amount) for amount, _ in more)
+
+    def transactions(rows: Rows) -> Rows:
+        first = _own(rows)
+        made = []
+        for number, (amount, _) in enumerate(more, start=1):
+            claim = str(int(first["CLAIMID"]) + number)
+            charge = dict.fromkeys(("TRANSACTIONID", "CHARGEID", "PARENTCHARGEID"), f"{claim}01")
+            made.append(first | charge | {"CLAIMID": claim, "AMOUNT": amount})
+        return [*rows, *made]
+
+    def claims(rows: Rows) -> Rows:
+        first = _own(rows)
+        return [
+            *rows,
+            *(
+                first | {"CLAIMID": str(int(first["CLAIMID"]) + number), "SERVICEDEPARTMENTID": department}
+                for number, (_, department) in enumerate(more, start=1)
+            ),
+        ]
+
+    def activity(rows: Rows) -> None:
+        (row,) = (row for row in rows if row["MEDICALGROUPID"] == "101")
+        row["COUNT"] = str(int(row["COUNT"]) + len(more))
+        row["AMOUNT"] = str(Decimal(row["AMOUNT"]) + total)
+
+    def receivable(rows: Rows) -> None:
+        for row in rows:
+            if row["MEDICALGROUPID"] == "101" and row["ASOFDATE"] >= DAY.isoformat():
+                row["AR"] = str(Decimal(row["AR"]) + total)
+
+    return {
+        "TRANSACTION": transactions,
+        "CLAIM": claims,
+        "activity_by_post_date": activity,
+        "ar_by_medical_group": receivable,
+    }
+
+
+def _own(rows: Rows) -> dict[str, str]:
+    """The row of entity 101 in the delivery of the single charge: the lowest claim number."""
+    return min(rows, key=lambda row: int(row["CLAIMID"]))
+
+
+def _delivery(day: date) -> str:
+    return f"{day + timedelta(days=1):%Y%m%d}T053000Z"
 
 
 def read_csv(path: Path) -> Rows:

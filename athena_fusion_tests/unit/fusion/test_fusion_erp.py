@@ -91,7 +91,7 @@ def test_import_bulk() -> None:
     assert body["ParameterList"] == (
         "300000046975980,athenaCollector,300000046975971,20260915001010101,N,N,N"
     )
-    assert body["JobOptions"] == "InterfaceDetails=15,ImportOption=Y,PurgeOption=Y,ExtractFileType=ALL"
+    assert body["JobOptions"] == "InterfaceDetails=15,ImportOption=Y,PurgeOption=N,ExtractFileType=ALL"
     assert body["CallbackURL"] == "#NULL"
 
 

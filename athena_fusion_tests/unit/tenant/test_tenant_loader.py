@@ -127,6 +127,12 @@ def test_blank_key_columns_are_one_key(small_tenant):
     load_tenant(small_tenant.folder, {})
 
 
+def test_stages_may_share_a_time(small_tenant):
+    small_tenant.replace("tenant.yaml", 'reconciliation: "03:00"', 'reconciliation: "04:00"')
+    schedule = load_tenant(small_tenant.folder, {}).schedule
+    assert (schedule.reconciliation, schedule.transformation) == ("04:00", "04:00")
+
+
 # by file: text to change, its replacement, the one finding expected
 MISTAKES = {
     "tenant.yaml": [
@@ -142,6 +148,7 @@ MISTAKES = {
         ('evidence: "06:00"', "evidence: 10:00", ":10: schedule.evidence is not text"),
         ('load: "05:00"', 'load: "25:00"', ":10: schedule.load: String should match"),
         ('load: "05:00"', 'load: "03:30"', ":10: schedule.load 03:30 is not after transformation 04:00"),
+        ('evidence: "06:00"', 'evidence: "05:00"', ":10: schedule.evidence 05:00 is not after load 05:00"),
         ("{name: Location, width: 3}", "{name: Location, width: 0}", ":18: chart.segments.3.width:"),
         ("balancing: Company", "balancing: Entity", ": chart.balancing 'Entity' is not a segment of the chart"),
         ('Location: "000", ', 'Location: "00", ', ": chart.summary_defaults.Location '00' is not 3 characters wide"),

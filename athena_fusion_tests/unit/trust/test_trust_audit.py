@@ -243,3 +243,16 @@ def test_four_processes_write_one_chain(world, tmp_path):
         ]
     for n in range(4):  # every writer's events are all there, in its order
         assert [int(b["n"]) for b in bodies if b["writer"] == str(n)] == list(range(200))
+
+
+def test_a_quiet_log_is_signed_again_after_ten_minutes(tmp_path):
+    world = make_world(tmp_path)
+    world.audit.append("token.issue", "ok")
+    world.clock.sleep(599)
+    world.audit.append("token.issue", "ok")
+    assert world.audit.verify().checkpoints == 0
+    world.clock.sleep(1)
+    world.audit.append("token.issue", "ok")
+    world.audit.append("token.issue", "ok")
+    report = world.audit.verify()
+    assert (report.checkpoints, report.events, report.ok) == (1, 4, True)
