@@ -5,6 +5,7 @@ Everything is lazy: a command that only verifies the audit log opens no connecti
 
 import os
 import subprocess
+from contextlib import ExitStack
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -78,6 +79,11 @@ class Runtime:
         self.tenant = tenant
         self.clock = clock or SystemClock()
         self.home = Path(tenant.home)
+        self._opened = ExitStack()
+
+    def close(self) -> None:
+        """Close every connection that was opened; the runtime is not used afterwards."""
+        self._opened.close()
 
     @classmethod
     def shared(cls, folder: str | None = None) -> "Runtime":
@@ -98,6 +104,7 @@ class Runtime:
     def database(self) -> Database:
         """State tables, migrated to the newest revision."""
         database = Database(self.tenant.state_url)
+        self._opened.callback(database.close)
         database.migrate()
         return database
 
@@ -200,8 +207,12 @@ class Runtime:
 
     def _http(self, base_url: str, client: TokenClient, per_second: int) -> HttpClient:
         tokens = TokenSource(client, TokenCache(self.home / "tokens.db"), clock=self.clock, audit=self.audit)
+        self._opened.callback(tokens.close)
         limiter = Limiter(self.home / "limits.db", client.provider, per_second, self.clock)
-        return HttpClient(base_url, tokens=tokens, limiter=limiter, clock=self.clock)
+        self._opened.callback(limiter.close)
+        return self._opened.enter_context(
+            HttpClient(base_url, tokens=tokens, limiter=limiter, clock=self.clock)
+        )
 
 
 _OPENED: dict[str, Runtime] = {}

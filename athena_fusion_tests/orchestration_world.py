@@ -34,6 +34,8 @@ STAGES = {
 }
 """Stage of the flow by the name of its method, and the asset that binds it."""
 
+NOTES = {"window": "w", "quarantined": "3"}
+
 CHAIN = ["source_totals", "journal_lines", "journal_fbdi", "journal_load", "journal_readback"]
 """The assets of an entity's night that wait at gates, in order."""
 
@@ -60,6 +62,7 @@ class StubNight:
         self.meanwhile: dict[str, Callable[[], None]] = {}
         """What happens while a stage works."""
         self.calls: list[tuple[str, str, date]] = []
+        self.run_ids: list[str] = []
 
     def open(self) -> "StubNight":
         return self
@@ -72,6 +75,7 @@ class StubNight:
             *unit, day, run_id = arguments
             assert isinstance(run_id, str)
             assert isinstance(day, date)
+            self.run_ids.append(run_id)
             return self._answer(stage, str(unit[0]) if unit else "day", day)
 
         return run
@@ -83,12 +87,19 @@ class StubNight:
             raise self.raising[stage, unit]
         checks = [
             CheckOutcome(
-                name, (stage, unit, name) not in self.failing, blocking, "10.00", "9.00", "1.00", f"{name} said so"
+                name,
+                (stage, unit, name) not in self.failing,
+                blocking,
+                "10.00",
+                "9.00",
+                "1.00",
+                f"{name} said so",
             )
             for name, blocking in checks_of(STAGES[stage]).items()
         ]
         manifest = ManifestRef(f"evidence/{day}/{unit}/{stage}.json", f"{len(self.calls):064x}")
-        return StageResult(stage, unit, manifest, 7, {"debits": "10.00"}, checks, [{"a": "b|c"}], {"window": "w"})
+        preview = [{"a": "b|c"}]
+        return StageResult(stage, unit, manifest, 7, {"debits": "10.00"}, checks, preview, NOTES)
 
 
 class World:
@@ -102,7 +113,10 @@ class World:
         self.asked: list[tuple[str, str, str]] = []
         """(wall-clock time, unit, assets of one run) of every request by the gates."""
         self._flow = dg.Definitions(
-            assets=defs.assets, jobs=defs.jobs, resources={"night": self.night}, executor=dg.in_process_executor
+            assets=defs.assets,
+            jobs=defs.jobs,
+            resources={"night": self.night},
+            executor=dg.in_process_executor,
         )
         instance.add_dynamic_partitions("billing_entity", list(entities))
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import polars as pl
+from sqlalchemy import Connection, select
 
 from athena_fusion.clock import Clock
 from athena_fusion.delivery import gate, looks, states
@@ -26,6 +27,7 @@ from athena_fusion.fusion.jobs import FAILED, TERMINAL, finished, worst
 from athena_fusion.http import HttpError, QuotaExceeded, Refused, Unauthorized, Unavailable
 from athena_fusion.storage.artifacts import ArtifactStore
 from athena_fusion.storage.database import Database
+from athena_fusion.storage.schema import sent_amount
 from athena_fusion.trust.audit import AuditLog
 from athena_fusion.trust.manifest import ManifestBook
 
@@ -236,7 +238,7 @@ class JournalDelivery:
 
     def _clear_way(self, runs: Sequence[_Run]) -> None:
         """Before a later attempt is sent, what waits of the one before is purged: imported after all, it would
-        be in the ledger twice.
+        be in the ledger twice. A proven one stays, the later brings what was still to send of the category.
         """
         before: dict[str, _Run] = {}
         for run in runs:
@@ -245,6 +247,7 @@ class JournalDelivery:
                 intent.attempt > 1
                 and run.row.state in states.LOADING
                 and (old := self.find(intent.again(-1).key))
+                and old.state not in states.PROVED
             ):
                 before[run.row.key] = self._run(old)
         self._drive(list(before.values()), states.PURGING)
@@ -424,12 +427,24 @@ class JournalDelivery:
         with self.database.begin() as connection:
             if intent.attempt > 1 and states.find(connection, intent.key) is None:
                 before = states.find(connection, intent.again(-1).key)
-                if before is not None and before.state is not State.PURGED:
+                if before is not None and before.state not in (State.PURGED, *states.PROVED):
                     raise DeliveryError(
                         f"{intent.key}: attempt {intent.attempt - 1} is {before.state} and nobody decided to "
                         "replace it; nothing was sent. Use reload."
                     )
+                self._refuse_sent(connection, package)
             return states.plan(connection, package, self.clock.now())
+
+    def _refuse_sent(self, connection: Connection, package: Package) -> None:
+        """A later attempt beside a proven one brings other lines; the same ones would be in the ledger twice."""
+        proven = [row.key for row in states.attempts(connection, package) if row.state in states.PROVED]
+        sent = select(sent_amount.c.line_key).where(sent_amount.c.intent_key.in_(proven))
+        keys = set(self.store.read_frame(package.lines, ["line_key"]).to_series())
+        if doubled := keys & set(connection.execute(sent).scalars()):
+            raise DeliveryError(
+                f"{package.intent.key}: {len(doubled)} of its lines are in the ledger already, the first is "
+                f"{min(doubled)}; nothing was sent."
+            )
 
     def _move(self, run: _Run, state: State, **columns: Any) -> None:
         """Progress: the next state, with the time-out counted anew."""

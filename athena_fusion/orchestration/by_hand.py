@@ -68,6 +68,10 @@ def _stopped_by(result: dg.ExecuteInProcessResult) -> str:
             if evaluation.blocking and not evaluation.passed:
                 return f"{evaluation.check_name}: {evaluation.description}"
     for event in result.all_events:
-        if event.is_step_failure and event.step_failure_data.error is not None:
-            return event.step_failure_data.error.message.strip()
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            if failure.user_failure_data is not None and failure.user_failure_data.description:
+                return failure.user_failure_data.description
+            if failure.error is not None:  # a fault of the program, under Dagster's own wrapping
+                return (failure.error.cause or failure.error).message.strip()
     return "" if result.success else "the run failed; see its log in Dagster"

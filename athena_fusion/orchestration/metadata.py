@@ -11,6 +11,9 @@ if TYPE_CHECKING:  # the flow's libraries are loaded by the run that needs them,
     from athena_fusion.revenue.stage import CheckOutcome, StageResult
 
 
+_PREVIEW_ROWS = 25
+
+
 def materialized(result: StageResult) -> dg.MaterializeResult:
     """The materialisation of `result`; its data version is the digest of the signed manifest."""
     metadata: dict[str, dg.MetadataValue] = {
@@ -21,7 +24,8 @@ def materialized(result: StageResult) -> dg.MaterializeResult:
     for name, amount in result.sums.items():
         metadata[name] = dg.MetadataValue.text(amount)
     for name, note in result.notes.items():
-        metadata[name] = dg.MetadataValue.text(note)
+        # A count as a number is plotted over time; an amount stays text, because a float is no money.
+        metadata[name] = dg.MetadataValue.int(int(note)) if note.isdecimal() else dg.MetadataValue.text(note)
     if result.preview:
         metadata["preview"] = dg.MetadataValue.md(markdown_table(result.preview))
     return dg.MaterializeResult(
@@ -38,15 +42,16 @@ def check_result(outcome: CheckOutcome) -> dg.AssetCheckResult:
         passed=outcome.ok,
         severity=dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN,
         description=outcome.summary,
-        metadata={"left": outcome.left, "right": outcome.right, "difference": outcome.difference},
+        metadata={"actual": outcome.left, "expected": outcome.right, "difference": outcome.difference},
     )
 
 
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
-    """A small table for the UI."""
+    """A small table for the UI: the first rows, and how many more there are."""
     names = list(rows[0])
+    shown, more = rows[:_PREVIEW_ROWS], len(rows) - _PREVIEW_ROWS
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     lines += [
-        "| " + " | ".join(row.get(name, "").replace("|", "\\|") for name in names) + " |" for row in rows
+        "| " + " | ".join(row.get(name, "").replace("|", "\\|") for name in names) + " |" for row in shown
     ]
-    return "\n".join(lines)
+    return "\n".join(lines) + (f"\n\nand {more} more" if more > 0 else "")

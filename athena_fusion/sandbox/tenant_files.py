@@ -235,7 +235,7 @@ fusion:
   scopes:
     submit: ["{scope}"]
     readback: ["{scope}"]
-  calls_per_second: 20
+  calls_per_second: 200
   data_access_set_id: "{w.DATA_ACCESS_SET_ID}"
   source: {w.JOURNAL_SOURCE}
   categories:

@@ -305,6 +305,12 @@ class KeyRing:
             yield
 
 
+class _Sizes(jws.JWSRegistry):
+    """The library refuses payloads above 128 KB, which the pack of a dozen billing entities exceeds."""
+
+    max_payload_length = 128 << 20
+
+
 def verify_signature(payload: bytes, signature: bytes, key: ECKey) -> None:
     """`SignatureRefused` unless the detached JWS in `signature` is `key`'s over exactly `payload`."""
     try:
@@ -314,7 +320,7 @@ def verify_signature(payload: bytes, signature: bytes, key: ECKey) -> None:
             "protected": parts["protected"],
             "signature": parts["signature"],
         }
-        jws.deserialize_json(attached, key, algorithms=[ALGORITHM])
+        jws.deserialize_json(attached, key, registry=_Sizes(algorithms=[ALGORITHM]))
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise SignatureRefused(f"the signature does not match the bytes ({type(error).__name__})") from None
 

@@ -26,14 +26,18 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture
 def world(practice: Sandbox, tmp_path: Path) -> Iterator[World]:
     """A tenant of `practice` with nothing delivered yet."""
-    yield World(practice, tmp_path)
+    made = World(practice, tmp_path)
+    yield made
+    made.runtime.close()
     practice.clear_faults()
 
 
 @pytest.fixture
 def small(clinic: Sandbox, tmp_path: Path) -> Iterator[World]:
     """A tenant of `clinic` with nothing delivered yet."""
-    yield World(clinic, tmp_path)
+    made = World(clinic, tmp_path)
+    yield made
+    made.runtime.close()
     clinic.clear_faults()
 
 
@@ -47,13 +51,23 @@ class GoldenNight:
 
 
 @pytest.fixture(scope="session")
-def golden(practice: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> GoldenNight:
+def golden(practice: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoldenNight]:
     """Entity 101 on 2026-09-15, whole, with everything that was logged meanwhile."""
     world = World(practice, tmp_path_factory.mktemp("golden"))
     world.deliver(DAY)
     with everything_logged() as records:
         night = world.run("101", DAY)
-    return GoldenNight(world, night, "\n".join(records))
+    yield GoldenNight(world, night, "\n".join(records))
+    world.runtime.close()
+
+
+@pytest.fixture
+def forked(golden: GoldenNight, tmp_path: Path) -> Iterator[World]:
+    """The golden night's own world to go on with; its groups are numbered apart."""
+    made = golden.world.fork(tmp_path)
+    yield made
+    made.runtime.close()
+    made.sandbox.clear_faults()
 
 
 class _Everything(logging.Handler):

@@ -161,6 +161,7 @@ class World:
         shutil.copytree(Path(athena_fusion.tenant.__file__).parent / "sandbox", self.folder)
         self._own_settings()
         self.edit("billing_entities.csv", self._own_ordinals)
+        self.runtime = Runtime(load_tenant(self.folder, self.environment))
         self.reopen()
         for purpose in PURPOSES:
             self.runtime.keys.ensure(purpose)
@@ -211,20 +212,27 @@ class World:
         """Change a table of the tenant; takes effect with `reopen`."""
         edit_csv(self.folder / name, change)
 
-    def fork(self, place: Path) -> "World":
-        """Another tenant with the same past: a copy of home, deliveries and settings under other ordinals."""
+    def fork(self, place: Path, *, renumber: bool = True) -> "World":
+        """Another tenant with the same past: a copy of home, deliveries and settings, under ordinals of its own.
+
+        Without `renumber` the settings are the same to the byte, and new groups would meet those of the original.
+        """
         other = World(self.sandbox, place)
         for name in ("home", "dataview", "tenant"):
             shutil.rmtree(place / name, ignore_errors=True)
             shutil.copytree(self.place / name, place / name)
         other.name = self.name
-        other.settings(lambda values: values["athenaone"].update(dataview=str(other.dataview)))
-        other.edit("billing_entities.csv", other._own_ordinals)
+        if renumber:
+            other.settings(lambda values: values["athenaone"].update(dataview=str(other.dataview)))
+            other.edit("billing_entities.csv", other._own_ordinals)
+        else:
+            other.ordinals, other.dataview = self.ordinals, self.dataview
         other.reopen()
         return other
 
     def reopen(self) -> None:
         """Load the tenant's files and open everything anew, as another process would."""
+        self.runtime.close()
         self.runtime = Runtime(load_tenant(self.folder, self.environment))
         self.night: RevenueNight = self.runtime.night()
 
@@ -242,9 +250,9 @@ class World:
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
         rows = {row["file"].removesuffix(".csv"): int(row["rows"]) for row in read_csv(target / "control.csv")}
-        dataview_faults.spoil(target, rows, faults)
         for table, change in (edits or {}).items():
             rows[table] = edit_csv(target / f"{table}.csv", change)
+        dataview_faults.spoil(target, rows, faults)
         files = sorted(path for path in target.glob("*.csv") if path.stem != "control")
         lines = [
             {"file": path.name, "rows": str(rows[path.stem]), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -9,11 +9,12 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import select
 
-from athena_fusion.athenaone.arrivals import day_end
-from athena_fusion.athenaone.dataview import deliveries
+from athena_fusion.athenaone.arrivals import CONTROL, DataViewError, day_end
+from athena_fusion.athenaone.dataview import deliveries, table_columns
 from athena_fusion.clock import iso_z
 from athena_fusion.delivery.queue import Finding
 from athena_fusion.money import cents_display, cents_text
+from athena_fusion.revenue.dataview_rows import TABLES
 from athena_fusion.revenue.dataview_source import DataViewSource
 from athena_fusion.revenue.night.context import (
     FLOW,
@@ -84,7 +85,9 @@ def extract(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> St
         source={
             "system": "athenaOne Data View",
             "after": "" if window.after is None else iso_z(window.after),
-            "upTo": iso_z(window.up_to),
+            "upTo": iso_z(
+                found.high
+            ),  # not the clock: what arrives later with an earlier date is the next night's
             "deliveries": len({file.name.split("/")[0] for file in found.files}),
             "rowsRead": sum(found.read.values()),
             "rowsElsewhere": found.elsewhere,
@@ -136,12 +139,25 @@ def _frozen(earlier: Manifest) -> Window:
 
 
 def _keep_raw(ctx: NightContext, window: Window) -> None:
-    """Copy every complete delivery up to the cut-off into the store, its control file last."""
+    """Copy every complete delivery up to the cut-off into the store, its control file last.
+
+    Only one that can be read whole gets in, because what is kept is never replaced: a damaged delivery stays
+    outside, and the same one is taken when it comes again.
+    """
     for delivery in deliveries(Path(ctx.tenant.athenaone.dataview), window.after, window.up_to):
-        for name, path, _ in delivery.files():
-            target = f"{RAW}/{delivery.name}/{name}"
-            if path.is_file() and not ctx.store.exists(target):
-                ctx.store.write_bytes(target, path.read_bytes(), immutable=True)
+        if ctx.store.exists(f"{RAW}/{delivery.name}/{CONTROL}"):
+            continue
+        for table in table_columns():
+            if table in TABLES or delivery.has(table):
+                delivery.read(table)
+        for name, path, sha256 in delivery.files():
+            data = path.read_bytes() if path.is_file() else b""
+            if sha256_hex(data) != sha256:
+                raise DataViewError(
+                    f"delivery {delivery.name}, {name}: the file is missing or not the one control.csv promises; "
+                    "nothing was taken. Ask for the delivery again."
+                )
+            ctx.store.write_bytes(f"{RAW}/{delivery.name}/{name}", data)
 
 
 def _require_coverage(ctx: NightContext, batch_date: date, found: SourceExtract) -> None:

@@ -12,6 +12,7 @@ from athena_fusion.delivery.queue import Correction
 from athena_fusion.delivery.readback import prove
 from athena_fusion.delivery.reload import Reloaded
 from athena_fusion.delivery.reload import reload as deliver_again
+from athena_fusion.delivery.states import PROVED, State
 from athena_fusion.delivery.submission import LoadResult
 from athena_fusion.money import cents_display, cents_text
 from athena_fusion.revenue.night.context import (
@@ -48,7 +49,10 @@ _LINES = {
 def load(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> StageResult:
     """Bring every package of the partition into Fusion, or go on where an earlier run stopped."""
     packaged = ctx.gate("package", entity, batch_date)
-    results = ctx.delivery.load(packages_of(ctx, entity, batch_date, packaged))
+    packages = packages_of(ctx, entity, batch_date, packaged)
+    before = [found for package in packages if (found := ctx.delivery.find(package.intent.key))]
+    imported = sum(found.state in (State.IMPORTED, *PROVED) for found in before)
+    results = ctx.delivery.load(packages)
     unfinished = [result for result in results if not result.ok]
     checks = [
         CheckOutcome(
@@ -58,7 +62,7 @@ def load(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> Stage
             left=str(len(results) - len(unfinished)),
             right=str(len(results)),
             difference=str(len(unfinished)),
-            summary=_said(results),
+            summary=_said(results, imported),
         )
     ]
     sums = _package_sums([result.package for result in results])
@@ -138,9 +142,8 @@ def reload(ctx: NightContext, intent_key: str, actor: str, run_id: str) -> Reloa
         rowset = source_rowset(ctx, transformed)
         fresh = write_package(ctx, changed, intent.entity, intent.batch_date, attempt, rowset)
         others = [p for p in live_packages(ctx, intent.entity, intent.batch_date) if p.intent != intent]
-        everything = sorted([*others, fresh], key=lambda package: package.intent.key)
         ref, checks = sign_packages(
-            ctx, intent.entity, intent.batch_date, run_id, transformed, everything, [fresh]
+            ctx, intent.entity, intent.batch_date, run_id, transformed, [*others, fresh]
         )
         if any(check.blocking and not check.ok for check in checks):
             raise StageRefused(
@@ -196,7 +199,7 @@ def _target(results: Sequence[LoadResult]) -> dict[str, str | int]:
         target[f"{group}/document"] = result.document_id or ""
         target[f"{group}/load"] = result.load_request_id or ""
         target[f"{group}/import"] = result.import_request_id or ""
-        target[f"{group}/state"] = str(result.state)
+        target[f"{group}/outcome"] = "IMPORTED" if result.ok else str(result.state)
     return target
 
 
@@ -212,9 +215,10 @@ def _proof_target(proofs: Sequence[Proof]) -> dict[str, str | int]:
     return target
 
 
-def _said(results: Sequence[LoadResult]) -> str:
-    if not results:
-        return "nothing to send"
+def _said(results: Sequence[LoadResult], imported: int) -> str:
+    """What this run did; `imported` groups were in Fusion before it began."""
+    if imported == len(results):
+        return f"nothing to send; {imported} groups were imported before" if imported else "nothing to send"
     bad = [result for result in results if not result.ok]
     if bad:
         return "; ".join(

@@ -14,7 +14,7 @@ from athena_fusion.delivery.states import State
 from athena_fusion.formats.fbdi.journal import ENTRY, JournalFile, write_journal
 from athena_fusion.formats.fbdi.package import zip_entry
 from athena_fusion.money import cents_display
-from athena_fusion.revenue.journals import batch_name
+from athena_fusion.revenue.journals import JOURNAL_LINES, batch_name
 from athena_fusion.revenue.night.context import (
     FLOW,
     PARQUET,
@@ -38,22 +38,23 @@ UNSIGNED = ManifestRef("", "")
 
 
 def package(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> StageResult:
-    """Write the FBDI files of the lines not yet packaged, and sign them with those that already left.
+    """Write the FBDI files of the lines that have not left yet, and sign them with those that have.
 
     What was submitted stays as it is; new lines of a category that was submitted take its next attempt.
     """
     transformed = ctx.gate("transform", entity, batch_date)
-    lines = ctx.store.read_frame(subject_named(transformed, "journal_lines").name)
     standing = live_packages(ctx, entity, batch_date)
+    every = ctx.store.read_frame(subject_named(transformed, "journal_lines").name)
+    lines = every.join(lines_of(ctx, standing), on="line_key", how="anti", maintain_order="left")
     attempts = last_attempts(ctx, entity, batch_date)
     rowset = source_rowset(ctx, transformed)
     fresh = [
         write_package(ctx, part, entity, batch_date, attempts.get(str(category), 0) + 1, rowset)
         for (category,), part in lines.sort("category").group_by("category", maintain_order=True)
     ]
-    ref, checks = sign_packages(ctx, entity, batch_date, run_id, transformed, [*standing, *fresh], fresh)
+    ref, checks = sign_packages(ctx, entity, batch_date, run_id, transformed, [*standing, *fresh])
     _open_revisions(ctx, entity, batch_date, fresh)
-    everything = _lines(ctx, [*standing, *fresh])
+    everything = lines_of(ctx, [*standing, *fresh])
     return StageResult(
         "package",
         entity,
@@ -143,20 +144,26 @@ def sign_packages(
     batch_date: date,
     run_id: str,
     transformed: Manifest,
-    everything: Sequence[Package],
-    fresh: Sequence[Package],
+    packages: Sequence[Package],
 ) -> tuple[ManifestRef, list[CheckOutcome]]:
-    """Check (T8) and sign every file of the partition, those that left before and the fresh ones."""
-    lines = _lines(ctx, everything)
+    """Check (T8) and sign every file of the partition, those that left before and the fresh ones.
+
+    Where a file stands makes no difference to what is signed: the same files give the same manifest.
+    """
+    everything = sorted(packages, key=lambda package: package.intent.key)
+    lines = lines_of(ctx, everything)
     checks = [
         summarise("t8_debits_equal_credits", t8(lines, chart_of(ctx.tenant)), empty="nothing to send"),
         chain_verified(transformed),
     ]
     folder = asset_folder("revenue", "journal_fbdi", batch_date, entity)
-    listing = json.dumps([found.to_json() for found in fresh], indent=1).encode()
+    unsigned = [replace(found, manifest=UNSIGNED).to_json() for found in everything]
+    listing = json.dumps(unsigned, indent=1).encode()
     name = f"{folder}/packages.{sha256_hex(listing)[:16]}.json"
     listed = ctx.store.write_bytes(name, listing, immutable=True)
-    subjects = [Subject(listed.path, listed.sha256, listed.size, "application/json", len(fresh), CARRIED)]
+    subjects = [
+        Subject(listed.path, listed.sha256, listed.size, "application/json", len(everything), CARRIED)
+    ]
     for found in everything:
         for path, media_type in ((found.path, "application/zip"), (found.lines, PARQUET)):
             data = ctx.store.read_bytes(path)
@@ -193,6 +200,11 @@ def live_packages(ctx: NightContext, entity: str, batch_date: date) -> list[Pack
         for _, _, text, state in _intents(ctx, entity, batch_date)
         if state != State.PURGED
     ]
+
+
+def lines_of(ctx: NightContext, packages: Sequence[Package]) -> pl.DataFrame:
+    """The journal lines of these packages (JOURNAL_LINES)."""
+    return pl.concat([pl.DataFrame(schema=JOURNAL_LINES), *(ctx.store.read_frame(p.lines) for p in packages)])
 
 
 def last_attempts(ctx: NightContext, entity: str, batch_date: date) -> dict[str, int]:
@@ -238,14 +250,3 @@ def _open_revisions(ctx: NightContext, entity: str, batch_date: date, fresh: Seq
                         intent_key=found.intent.key,
                     )
                 )
-
-
-def _lines(ctx: NightContext, packages: Sequence[Package]) -> pl.DataFrame:
-    columns = {
-        "journal": pl.String,
-        "combination": pl.String,
-        "debit_cents": pl.Int64,
-        "credit_cents": pl.Int64,
-    }
-    frames = [ctx.store.read_frame(found.lines, list(columns)) for found in packages]
-    return pl.concat([pl.DataFrame(schema=columns), *frames])

@@ -1,19 +1,21 @@
 """04:00, first half: transactions become postings, and postings the journal lines that Fusion does not have yet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 import polars as pl
-from sqlalchemy import select
 
 from athena_fusion.accounting.corrections import JOURNAL
 from athena_fusion.accounting.periods import accounting_dates
 from athena_fusion.delivery.queue import Correction, Finding
 from athena_fusion.money import cents_display
-from athena_fusion.revenue.journals import JOURNAL_LINES, Journals, journal_lines
+from athena_fusion.revenue.journals import Journals, journal_lines
+from athena_fusion.revenue.night.books import Books, open_books, revisions, rows_to_post
 from athena_fusion.revenue.night.context import (
     FLOW,
     NightContext,
+    StageRefused,
     asset_folder,
     controls_of,
     money_sums,
@@ -21,13 +23,10 @@ from athena_fusion.revenue.night.context import (
 )
 from athena_fusion.revenue.night.outcomes import summarise
 from athena_fusion.revenue.night.tables import account_tables, crosswalk_tables, policies
-from athena_fusion.revenue.postings import POSTINGS, Postings, post
+from athena_fusion.revenue.postings import Postings, post
 from athena_fusion.revenue.remap import remapped_lines, remapped_postings
 from athena_fusion.revenue.stage import CheckOutcome, StageResult
 from athena_fusion.revenue.totals import t9
-from athena_fusion.revenue.transactions import TRANSACTIONS, latest_versions
-from athena_fusion.storage.schema import intent as intents
-from athena_fusion.storage.schema import journal_revision, sent_amount
 from athena_fusion.trust.manifest import CARRIED, Manifest, ManifestRef
 
 UNMAPPED = "UNMAPPED"
@@ -35,12 +34,16 @@ NO_PERIOD = "NO_PERIOD"
 
 
 def transform(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> StageResult:
-    """Post what is new, hold what cannot be mapped, and draw the lines that bring Fusion to the sum of postings."""
+    """Post what is new, hold what cannot be mapped, and draw the lines that bring Fusion to the sum of postings.
+
+    The lines of the partition are those that left already, whatever became of them, and the new ones: a repeated
+    night that finds nothing new says the same again.
+    """
     reconciled = ctx.gate("reconcile", entity, batch_date)
-    rows = _rows_to_post(ctx, entity, batch_date)
-    log = posting_log(ctx, entity, batch_date)
+    rows = rows_to_post(ctx, entity, batch_date)
+    books = open_books(ctx, entity, batch_date)
     dates = accounting_dates(
-        pl.concat([rows["post_date"], log["post_date"]]),
+        pl.concat([frame["post_date"] for frame in (rows, books.log, books.later)]),
         ctx.tenant.tables["periods"],
         ledger_id=ctx.entity(entity, batch_date).ledger_id,
         late_policy=ctx.entity(entity, batch_date).late_policy,
@@ -51,27 +54,24 @@ def transform(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> 
         account_tables(ctx.tenant),
         policies(ctx.tenant),
         batch_date=batch_date,
-        frozen=log,
+        frozen=books.log,
         accounting_dates=dates,
     )
-    mine = log.filter(pl.col("batch_date") == batch_date)
-    whole = pl.concat([log, made.postings])
-    touched = _touched(ctx, entity, batch_date, pl.concat([mine, made.postings]))
-    due = whole.join(touched, on=JOURNAL, how="semi")
-    sent = sent_amounts(ctx, entity)
+    made = _without(made, books.later)
+    due = books.due(made.postings)
     journals = journal_lines(
         due,
-        sent,
-        _revisions(ctx, entity, batch_date),
+        books.covered,
+        revisions(ctx, entity, books),
         dates,
         account_tables(ctx.tenant),
         batch_date=batch_date,
     )
-    unsent = pl.concat([journals.waiting.select(JOURNAL), journals.held.select(JOURNAL)])
-    checks = [
-        summarise("t9_events_equal_lines", t9(due, sent, journals.lines, unsent), empty="nothing to send"),
-        _mapped(made.held, journals),
-    ]
+    lines = pl.concat([books.left, journals.lines]).sort("line_key")
+    unsent = (
+        pl.concat([journals.waiting.select(JOURNAL), journals.held.select(JOURNAL)]).unique().sort(JOURNAL)
+    )
+    checks = [_t9(books, due, lines, unsent), _mapped(made.held, journals)]
     ref = _sign(
         ctx,
         entity,
@@ -79,22 +79,22 @@ def transform(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> 
         run_id,
         reconciled,
         {
-            "journal_lines": journals.lines,
-            "postings": pl.concat([mine, made.postings]),
+            "journal_lines": lines,
+            "postings": books.own(made.postings),
             "held": made.held,
-            "waiting": unsent.unique().sort(JOURNAL),
+            "waiting": unsent,
         },
         checks,
     )
-    _queue(ctx, entity, batch_date, made, journals)
+    _queue(ctx, entity, batch_date, made, journals, considered={*rows["row_id"], *_journals(due)})
     return StageResult(
         "transform",
         entity,
         ref,
-        rows=journals.lines.height,
-        sums=money_sums(journals.lines),
+        rows=lines.height,
+        sums=money_sums(lines),
         checks=checks,
-        preview=_preview(journals.lines),
+        preview=_preview(lines),
         notes=_notes(made, journals),
     )
 
@@ -116,133 +116,42 @@ def remap(
     segments = {key: dict(change.segments) for key, change in corrections.items() if change.segments}
     if not segments:
         return lines, standing
-    chart = account_tables(ctx.tenant).chart
-    changed = remapped_lines(lines, segments, chart)
-    log = posting_log(ctx, entity, batch_date, own_frozen=False)
-    moved = remapped_postings(log, lines, changed, batch_date)
-    mine = pl.concat([log.filter(pl.col("batch_date") == batch_date), moved])
-    frames = {name: ctx.store.read_frame(subject_named(standing, name).name) for name in ("held", "waiting")}
+    changed = remapped_lines(lines, segments, account_tables(ctx.tenant).chart)
+    books = open_books(ctx, entity, batch_date, settled=False)
+    moved = remapped_postings(books.log, lines, changed, batch_date)
+    if not _moved_alike(moved, lines, changed):
+        raise StageRefused(
+            f"entity {entity}, {batch_date}: the postings behind the remapped lines cannot be told from others; "
+            "nothing was purged or sent. Give every line of one account the same value, or mend it in Fusion."
+        )
+    others = books.left.join(lines, on="line_key", how="anti")
+    every = pl.concat([others, changed]).sort("line_key")
+    held, waiting = (ctx.store.read_frame(subject_named(standing, name).name) for name in ("held", "waiting"))
     ref = _sign(
         ctx,
         entity,
         batch_date,
         run_id,
         ctx.gate("reconcile", entity, batch_date),
-        {"journal_lines": pl.DataFrame(schema=JOURNAL_LINES), "postings": mine, **frames},
-        [
-            CheckOutcome(
-                "t9_events_equal_lines",
-                ok=True,
-                blocking=True,
-                left=cents_display(int(changed["debit_cents"].sum())),
-                right=cents_display(int(lines["debit_cents"].sum())),
-                difference="0.00",
-                summary=f"{len(segments)} lines take another segment; sums and postings move with them",
-            )
-        ],
+        {"journal_lines": every, "postings": books.own(moved), "held": held, "waiting": waiting},
+        [_t9(books, books.due(moved), every, waiting)],
     )
     return changed, ctx.book.read(ref)
 
 
-def posting_log(ctx: NightContext, entity: str, batch_date: date, *, own_frozen: bool = True) -> pl.DataFrame:
-    """All postings of the entity up to this batch date.
-
-    Of this batch date itself only categories that already left are part of it (`own_frozen`): what never left may
-    be posted anew, with a corrected crosswalk.
-    """
-    frames = []
-    for found in ctx.history("transform", entity, ctx.tenant.first_batch_date, batch_date):
-        frame = ctx.store.read_frame(subject_named(found, "postings").name)
-        if found.business_date == batch_date and own_frozen:
-            frame = frame.filter(pl.col("category").is_in(_left(ctx, entity, batch_date)))
-        frames.append(frame)
-    return pl.concat([pl.DataFrame(schema=POSTINGS), *frames])
+def _moved_alike(moved: pl.DataFrame, lines: pl.DataFrame, changed: pl.DataFrame) -> bool:
+    """Whether the postings move exactly what the lines do, per account combination."""
+    back = lines.with_columns(debit_cents="credit_cents", credit_cents="debit_cents")
+    controls = t9(moved, lines.clear(), pl.concat([back, changed]), lines.clear())
+    return all(control.ok for control in controls)
 
 
-def sent_amounts(ctx: NightContext, entity: str) -> pl.DataFrame:
-    """What Fusion is proven to hold, per journal, posting id and combination."""
-    query = select(
-        *(
-            sent_amount.c[name]
-            for name in (*JOURNAL, "posting_id", "combination", "debit_cents", "credit_cents")
-        )
-    ).where(sent_amount.c.entity == entity)
-    with ctx.database.begin() as connection:
-        rows = [tuple(row) for row in connection.execute(query)]
-    schema = {
-        "entity": pl.String,
-        "post_date": pl.String,
-        "category": pl.String,
-        "posting_id": pl.String,
-        "combination": pl.String,
-        "debit_cents": pl.Int64,
-        "credit_cents": pl.Int64,
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
-        pl.col("post_date").str.to_date("%Y-%m-%d")
-    )
-
-
-def _rows_to_post(ctx: NightContext, entity: str, batch_date: date) -> pl.DataFrame:
-    """The night's rows, those still held, and the rows that either of them refers to."""
-    manifests = ctx.history("extract", entity, ctx.tenant.first_batch_date, batch_date)
-    frames = [ctx.store.read_frame(subject_named(found, "rows").name) for found in manifests]
-    everything = latest_versions(frames)
-    tonight = frames[-1] if manifests and manifests[-1].business_date == batch_date else everything.clear()
-    held = [
-        ctx.store.read_frame(subject_named(found, "held").name, ["row_id"])
-        for found in ctx.history("transform", entity, ctx.tenant.first_batch_date, batch_date)[-2:]
-    ]
-    wanted = pl.concat([tonight.select("row_id"), *held]).unique()
-    chosen = everything.join(wanted, on="row_id", how="semi")
-    behind = pl.concat(
-        [chosen.select(pl.col(name).alias("row_id")) for name in ("void_parent_id", "counterpart_id")]
-    )
-    return (
-        pl.concat([chosen, everything.join(behind.drop_nulls().unique(), on="row_id", how="semi")])
-        .unique("row_id")
-        .sort("row_id")
-        .select(list(TRANSACTIONS))
-    )
-
-
-def _touched(ctx: NightContext, entity: str, batch_date: date, postings: pl.DataFrame) -> pl.DataFrame:
-    """Journals to look at: those of the night's postings and those that could not be sent before."""
-    before = [
-        ctx.store.read_frame(subject_named(found, "waiting").name)
-        for found in ctx.history("transform", entity, ctx.tenant.first_batch_date, batch_date)[-2:]
-    ]
-    return pl.concat([postings.select(JOURNAL), *before]).unique()
-
-
-def _left(ctx: NightContext, entity: str, batch_date: date) -> list[str]:
-    query = select(intents.c.category).where(
-        intents.c.flow == FLOW, intents.c.entity == entity, intents.c.batch_date == batch_date.isoformat()
-    )
-    with ctx.database.begin() as connection:
-        return sorted({row.category for row in connection.execute(query)})
-
-
-def _revisions(ctx: NightContext, entity: str, batch_date: date) -> pl.DataFrame:
-    """Revisions taken so far. Those of files of this batch date that never left are given again."""
-    columns = (*JOURNAL, "revision", "batch_date", "state", "intent_key")
-    query = select(*(journal_revision.c[name] for name in columns)).where(journal_revision.c.entity == entity)
-    with ctx.database.begin() as connection:
-        rows = [tuple(row) for row in connection.execute(query)]
-        left = set(
-            connection.execute(select(intents.c.intent_key).where(intents.c.entity == entity)).scalars()
-        )
-    schema = dict.fromkeys(columns, pl.String) | {"revision": pl.Int64}
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    gone = pl.col("intent_key").is_in(list(left)) & (pl.col("batch_date") == batch_date.isoformat())
-    return frame.select(
-        "entity",
-        pl.col("post_date").str.to_date("%Y-%m-%d"),
-        "category",
-        "revision",
-        # An own revision that left blocks like another night's: it is not computed again under its number.
-        pl.when(gone).then(None).otherwise(pl.col("batch_date").str.to_date("%Y-%m-%d")).alias("batch_date"),
-        (pl.col("state") != "LOADED").alias("open"),
+def _without(made: Postings, later: pl.DataFrame) -> Postings:
+    """What a later night has posted since, in whatever version, is that night's."""
+    return replace(
+        made,
+        postings=made.postings.join(later, on="row_id", how="anti", maintain_order="left"),
+        held=made.held.join(later, on="row_id", how="anti", maintain_order="left"),
     )
 
 
@@ -277,6 +186,11 @@ def _sign(
     )
 
 
+def _t9(books: Books, due: pl.DataFrame, lines: pl.DataFrame, unsent: pl.DataFrame) -> CheckOutcome:
+    controls = t9(due, books.drawn, lines, pl.concat([unsent, books.ahead]).unique())
+    return summarise("t9_events_equal_lines", controls, empty="nothing to send")
+
+
 def _mapped(held: pl.DataFrame, journals: Journals) -> CheckOutcome:
     cents = int(held["amount_cents"].sum()) + int(journals.held["debit_cents"].sum())
     count = held.height + journals.held.height
@@ -291,42 +205,64 @@ def _mapped(held: pl.DataFrame, journals: Journals) -> CheckOutcome:
     )
 
 
-def _queue(ctx: NightContext, entity: str, batch_date: date, made: Postings, journals: Journals) -> None:
-    """Held events wait in the queue with the amount at stake; those that are posted now are closed."""
-    place = {"stage": "transform", "flow": FLOW, "entity": entity, "batch_date": batch_date.isoformat()}
+def _queue(
+    ctx: NightContext,
+    entity: str,
+    batch_date: date,
+    made: Postings,
+    journals: Journals,
+    considered: Collection[str],
+) -> None:
+    """Held events wait in the queue with the amount at stake, each once, under the night that held it first.
+
+    Of the `considered` ones those that are posted now are closed.
+    """
+    standing = [
+        item for kind in (UNMAPPED, NO_PERIOD) for item in ctx.queue.list_items(kind=kind, entity=entity)
+    ]
+    first = {item.finding.subject: item.finding.batch_date for item in standing}
+    today = batch_date.isoformat()
     events = [
         Finding(
             kind=UNMAPPED,
+            stage="transform",
+            flow=FLOW,
+            entity=entity,
+            batch_date=min(today, first.get(row["row_id"], today)),
             subject=row["row_id"],
             reason=row["reason"],
             amount_cents=row["amount_cents"],
             code=row["crosswalk"],
-            **place,
         )
         for row in made.held.iter_rows(named=True)
     ]
     undated = [
         Finding(
             kind=NO_PERIOD,
-            subject=f"{row['entity']}-{row['post_date']:%Y%m%d}-{row['category']}",
+            stage="transform",
+            flow=FLOW,
+            entity=entity,
+            batch_date=min(today, first.get(name, today)),
+            subject=name,
             reason=row["reason"],
             amount_cents=row["debit_cents"],
             category=row["category"],
             code=row["decision"],
-            **place,
         )
-        for row in journals.held.iter_rows(named=True)
+        for name, row in zip(_journals(journals.held), journals.held.iter_rows(named=True), strict=True)
     ]
     ctx.queue.put(events + undated)
     open_now = {finding.subject for finding in events + undated}
-    done = [
-        item.id
-        for kind in (UNMAPPED, NO_PERIOD)
-        for item in ctx.queue.list_items(kind=kind, entity=entity)
-        if item.finding.subject not in open_now
-    ]
+    posted = {*considered} - open_now
+    done = [item.id for item in standing if item.finding.subject in posted]
     if done:
         ctx.queue.resolve(done, f"posted by the night of {batch_date}")
+
+
+def _journals(frame: pl.DataFrame) -> list[str]:
+    """The journals of a frame as the queue names them."""
+    name = pl.format("{}-{}-{}", "entity", pl.col("post_date").dt.strftime("%Y%m%d"), "category")
+    return frame.select(name).to_series().to_list()
 
 
 def _preview(lines: pl.DataFrame) -> list[dict[str, str]]:
@@ -347,7 +283,9 @@ def _preview(lines: pl.DataFrame) -> list[dict[str, str]]:
 
 def _notes(made: Postings, journals: Journals) -> dict[str, str]:
     carried = journals.lines.filter("carried")
+    new = journals.lines.height
     notes = {
+        "to_send": f"{new} lines" if new else "nothing: no difference to what was sent before",
         "postings": str(made.postings.height),
         "held_events": str(made.held.height),
         "journals_waiting": str(journals.waiting.height),

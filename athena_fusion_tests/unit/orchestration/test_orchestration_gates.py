@@ -12,7 +12,7 @@ DAY = date(2026, 9, 15)
 NIGHT = date(2026, 9, 16)
 
 QUIET = ("01:55", "02:01")
-MORNING = ("03:01", "03:31", "04:01", "04:31", "05:01", "05:31")
+MORNING = ("03:01", "04:01", "05:01", "05:31")
 
 RECONCILE, TRANSFORM, LOAD = CHAIN[:1], CHAIN[1:3], CHAIN[3:]
 REISSUE = ["ledger_reconciliation", "evidence_pack"]
@@ -29,6 +29,11 @@ def extract(world, at, *entities):
         assert [world.extract(DAY, entity) for entity in entities] == [True] * len(entities)
 
 
+def made(world, entity):
+    """How often each stage behind a gate was made."""
+    return [world.materialised(asset, f"{DAY}|{entity}") for asset in CHAIN]
+
+
 def evidence_at_six(world):
     with world.at(NIGHT, "06:00:05"):
         assert world.evidence(DAY)
@@ -37,20 +42,21 @@ def evidence_at_six(world):
 def test_normal_night(world):
     assert world.ticks(NIGHT, *QUIET) == {}
     extract(world, "02:05", "101", "102")
-    assert world.ticks(NIGHT, "02:10", "02:59", *MORNING) == {
+    assert world.ticks(NIGHT, "02:10", "02:59", "03:01", "03:31", "04:01", "04:31", "05:01", "05:31") == {
         "03:01": {"101": RECONCILE, "102": RECONCILE},
         "04:01": {"101": TRANSFORM, "102": TRANSFORM},
         "05:01": {"101": LOAD, "102": LOAD},
     }
     evidence_at_six(world)
-    assert world.ticks(NIGHT, "06:01", "07:00", "12:00", "23:50") == {}
-    assert world.ticks(NIGHT + timedelta(days=1), "01:55", "02:01", "03:01", "06:01") == {}  # its own night
+    assert world.ticks(NIGHT, "06:01", "12:00", "23:50") == {}
+    tomorrow = NIGHT + timedelta(days=1)  # waits for an extract of its own
+    assert world.ticks(tomorrow, *QUIET, *MORNING, "06:01") == {}
 
 
 def test_late_extract_goes_through_its_stages_at_once(world):
     world.ticks(NIGHT, *QUIET)
     extract(world, "02:05", "101")
-    said = world.ticks(NIGHT, *MORNING[:-1])
+    said = world.ticks(NIGHT, "03:01", "04:01", "05:01")
     assert {unit for asked in said.values() for unit in asked} == {"101"}
     extract(world, "05:20", "102")
     assert world.ticks(NIGHT, "05:31", "05:45") == {"05:31": {"102": CHAIN}}
@@ -61,22 +67,9 @@ def test_nothing_starts_without_an_extract(world):
     assert world.ticks(NIGHT, *QUIET, *MORNING, "06:01", "09:00") == {}
 
 
-def test_yesterdays_extract_does_not_release_tonight(world):
-    world.ticks(NIGHT, *QUIET)
-    extract(world, "02:05", "101", "102")
-    world.ticks(NIGHT, *MORNING)
-    tomorrow = NIGHT + timedelta(days=1)
-    assert world.ticks(tomorrow, *QUIET, *MORNING) == {}
-
-
 @pytest.mark.parametrize(
     ("stage", "check", "held_from"),
-    [
-        ("extract", "rows_accounted", 0),
-        ("reconcile_source", "t1_activity_totals", 1),
-        ("transform", "t9_events_equal_lines", 2),
-        ("package", "t8_debits_equal_credits", 3),
-    ],
+    [("extract", "rows_accounted", 0), ("reconcile_source", "t1_activity_totals", 1)],
 )
 def test_failed_blocking_check_holds_its_entity_and_no_other(world, stage, check, held_from):
     world.ticks(NIGHT, *QUIET)
@@ -85,51 +78,56 @@ def test_failed_blocking_check_holds_its_entity_and_no_other(world, stage, check
         assert world.extract(DAY, "101") is (stage != "extract")
         assert world.extract(DAY, "102")
     world.ticks(NIGHT, *MORNING)
-    done = [[world.materialised(asset, f"{DAY}|{entity}") for asset in CHAIN] for entity in ("101", "102")]
-    assert done == [[1] * held_from + [0] * (len(CHAIN) - held_from), [1] * len(CHAIN)]
+    assert made(world, "101") == [1] * held_from + [0] * (len(CHAIN) - held_from)
+    assert made(world, "102") == [1] * len(CHAIN)
     evidence_at_six(world)
+    assert world.ticks(NIGHT, "06:01") == {}
     assert world.materialised("evidence_pack", str(DAY)) == 1
 
-    world.night.failing.clear()  # the cause is mended; a person runs the held stage again
-    refused = ["rcm_transactions", *CHAIN][held_from]
+    world.night.failing.clear()  # the cause is mended; a person runs the failed stage again
     with world.at(NIGHT, "07:00"):
-        assert world.run([refused], f"{DAY}|101").success
-    # journal_fbdi was asked for together with journal_lines, and its run skipped it: that step is the person's too
-    if stage == "transform":
-        with world.at(NIGHT, "07:01"):
-            assert world.run(["journal_fbdi"], f"{DAY}|101").success
-    said = world.ticks(NIGHT, "07:05", "07:10", "07:15")
-    assert {unit for asked in said.values() for unit in asked} == {"101", "day"}
-    assert [world.materialised(asset, f"{DAY}|101") for asset in CHAIN][held_from:] == [1] * (len(CHAIN) - held_from)
-    assert [world.materialised(asset, f"{DAY}|102") for asset in CHAIN] == [1] * len(CHAIN)
-    assert world.materialised("evidence_pack", str(DAY)) == 2  # issued again, with the late entity
+        assert world.run([["rcm_transactions", *CHAIN][held_from]], f"{DAY}|101").success
+    assert world.ticks(NIGHT, "07:05", "07:06", "07:07") == {
+        "07:05": {"101": CHAIN[held_from:]},
+        "07:06": {"day": REISSUE},
+    }
+    assert made(world, "102") == [1] * len(CHAIN)
+    assert world.materialised("evidence_pack", str(DAY)) == 2  # with the late entity
+
+
+def test_check_that_fails_inside_a_run_of_two_stages_stops_the_second(world):
+    world.ticks(NIGHT, *QUIET)
+    world.night.failing.add(("transform", "101", "t9_events_equal_lines"))
+    extract(world, "02:05", "101", "102")
+    world.ticks(NIGHT, *MORNING)
+    assert (made(world, "101"), made(world, "102")) == ([1, 1, 0, 0, 0], [1] * len(CHAIN))
+
+    world.night.failing.clear()  # both stages of that run are the person's to run again; the gates do the rest
+    with world.at(NIGHT, "05:30"):
+        assert world.run(TRANSFORM, f"{DAY}|101").success
+    assert world.ticks(NIGHT, "05:31", "05:32") == {"05:31": {"101": LOAD}}
 
 
 def test_failed_check_that_does_not_block_holds_nobody(world):
     world.ticks(NIGHT, *QUIET)
-    world.night.failing |= {("extract", "101", "nothing_quarantined"), ("transform", "101", "everything_mapped")}
+    world.night.failing |= {
+        ("extract", "101", "nothing_quarantined"),
+        ("transform", "101", "everything_mapped"),
+    }
     extract(world, "02:05", "101", "102")
     world.ticks(NIGHT, *MORNING)
-    assert [world.materialised(asset, f"{DAY}|101") for asset in CHAIN] == [1] * len(CHAIN)
+    assert made(world, "101") == [1] * len(CHAIN)
 
 
-def test_check_evaluated_again_from_outside_releases_the_entity(world):
-    """The console may report a control passed after a correction, without a run."""
+def test_check_that_passed_and_then_failed_holds(world):
+    """The newest evaluation decides, also when the gates have seen the older one."""
     world.ticks(NIGHT, *QUIET)
+    extract(world, "02:05", "101", "102")
+    world.ticks(NIGHT, "02:10")
     world.night.failing.add(("extract", "101", "rows_accounted"))
-    with world.at(NIGHT, "02:05"):
-        world.extract(DAY, "101")
-    assert world.ticks(NIGHT, *MORNING) == {}
-    with world.at(NIGHT, "05:40"):
-        world.instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey(["extraction", "rcm_transactions"]),
-                check_name="rows_accounted",
-                passed=True,
-                partition=f"{DAY}|101",
-            )
-        )
-    assert world.ticks(NIGHT, "05:41") == {"05:41": {"101": CHAIN}}
+    with world.at(NIGHT, "02:20"):
+        assert not world.extract(DAY, "101")
+    assert world.ticks(NIGHT, "02:25", "03:01") == {"03:01": {"102": RECONCILE}}
 
 
 def test_daemon_down_from_0230_to_0540(world):
@@ -147,36 +145,32 @@ def test_daemon_down_until_after_the_evidence(world):
     extract(world, "02:05", "101")
     with world.at(NIGHT, "07:40"):
         assert world.evidence(DAY)
-    assert world.ticks(NIGHT, "07:41", "07:42", "07:43") == {"07:41": {"101": CHAIN}, "07:42": {"day": REISSUE}}
-
-
-def walk(world, night, start, hours):
-    """Looks every ten minutes of real time; the extraction ends twenty seconds after its first possible tick."""
-    first = datetime(night.year, night.month, night.day, 2, tzinfo=ZONE).astimezone(UTC) + timedelta(seconds=20)
-    instant, extracted = start, False
-    while instant < start + timedelta(hours=hours):
-        world.now = instant.astimezone(ZONE)
-        if not extracted and instant >= first:
-            with freeze_time(first):
-                extracted = world.extract(night - timedelta(days=1), "101")
-        with freeze_time(world.now):
-            world.tick()
-        instant += timedelta(minutes=10)
-    return world.asked
+    assert world.ticks(NIGHT, "07:41", "07:42", "07:43") == {
+        "07:41": {"101": CHAIN},
+        "07:42": {"day": REISSUE},
+    }
 
 
 @pytest.mark.parametrize(
-    ("night", "start", "reconciled"),
+    ("night", "first"),
     [
-        (date(2027, 3, 14), datetime(2027, 3, 14, 6, 35, 30, tzinfo=UTC), "03:05"),  # 02:00 does not exist
-        (date(2026, 11, 1), datetime(2026, 11, 1, 4, 35, 30, tzinfo=UTC), "03:05"),  # 01:00 comes twice
+        (date(2027, 3, 14), datetime(2027, 3, 14, 7, 0, 20, tzinfo=UTC)),  # 02:00 does not exist: 03:00:20
+        (date(2026, 11, 1), datetime(2026, 11, 1, 7, 0, 20, tzinfo=UTC)),  # 01:00 comes twice: 02:00:20
     ],
 )
-def test_clock_changes(world, night, start, reconciled):
-    assert walk(world, night, start, 7) == [
-        (reconciled, "101", "source_totals"),
-        ("04:05", "101", "journal_lines journal_fbdi"),
-        ("05:05", "101", "journal_load journal_readback"),
+def test_clock_changes(world, night, first):
+    """Every half hour of real time from before midnight of the longer night on, each stage once, in order."""
+    for half_hours in range(-6, 9):
+        world.now = (first + timedelta(seconds=10, minutes=30 * half_hours)).astimezone(ZONE)
+        if half_hours == 0:
+            with freeze_time(first):
+                assert world.extract(night - timedelta(days=1), "101")
+        with freeze_time(world.now):
+            world.tick()
+    assert world.asked == [
+        ("03:00", "101", "source_totals"),
+        ("04:00", "101", "journal_lines journal_fbdi"),
+        ("05:00", "101", "journal_load journal_readback"),
     ]
 
 
@@ -235,7 +229,12 @@ def test_entities_that_land_in_consecutive_looks_are_both_in_a_pack(world):
     )
 
 
-def test_entity_that_lands_while_a_pack_is_made_gets_the_next_one(world):
+@pytest.mark.parametrize(
+    ("at_work", "asked_meanwhile", "asked_after"),
+    [("reconcile_ledger", {}, REISSUE), ("issue_evidence", {"day": REISSUE[:1]}, REISSUE[1:])],
+)
+def test_entity_that_lands_while_a_pack_is_made_is_in_the_next(world, at_work, asked_meanwhile, asked_after):
+    """The stage that is at work is asked for again when it has ended; the one that has ended, at once."""
     world.ticks(NIGHT, *QUIET, "06:01")
     with world.at(NIGHT, "07:00:10"):
         readback(world, "101")
@@ -245,14 +244,12 @@ def test_entity_that_lands_while_a_pack_is_made_gets_the_next_one(world):
         with world.at(NIGHT, "07:00:40"):
             readback(world, "102")
         with world.at(NIGHT, "07:01"):
-            seen.append(world.tick())  # the run is still at work
+            seen.append(world.tick())
 
-    world.night.meanwhile["issue_evidence"] = lands
-    world.ticks(NIGHT, "07:00:30")
-    seen.append(world.ticks(NIGHT, "07:01:30", "07:02", "07:02:30"))
-    assert world.night.calls[-1] == ("issue_evidence", "day", DAY)
-    assert world.night.calls.count(("reconcile_ledger", "day", DAY)) == 2, seen
-    assert world.materialised("evidence_pack", str(DAY)) >= 2
+    world.night.meanwhile[at_work] = lands
+    said = world.ticks(NIGHT, "07:00:30", "07:01:30", "07:02", "07:02:30")
+    assert seen == [asked_meanwhile]
+    assert said == {"07:00:30": {"day": REISSUE}, "07:01:30": {"day": asked_after}}
 
 
 def test_pack_under_way_from_the_schedule_counts_too(world):

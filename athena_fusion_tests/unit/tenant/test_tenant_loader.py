@@ -14,6 +14,7 @@ from athena_fusion.tenant.loader import (
     default_tenant_dir,
     load_cadence,
     load_entities,
+    load_settings,
     load_tenant,
 )
 
@@ -319,6 +320,9 @@ def test_parts_loaded_alone(small_tenant):
         "05:00",
     )
     assert load_entities(small_tenant.folder) == ("101", "102")
+    assert load_entities(small_tenant.folder, date(2026, 12, 31)) == ("101", "102")
+    assert load_entities(small_tenant.folder, date(2027, 1, 1)) == ("101",)
+    assert load_settings(small_tenant.folder).athenaone.dataview == "var/dataview"
     small_tenant.replace("tenant.yaml", "zone: America/New_York", "zone: Nowhere")
     small_tenant.replace(ENTITIES, "hold", "wait")
     with pytest.raises(TenantError, match=r"tenant\.yaml:2: zone"):

@@ -240,3 +240,12 @@ class TestSignatures:
         assert trusted.verify(body, signature, **uses).kid == VECTOR_KID
         with pytest.raises(SignatureRefused):
             trusted.verify(body.replace(b"1249.95", b"1249.96"), signature, **uses)
+
+
+def test_a_large_document_verifies_and_a_changed_one_does_not(ring):
+    ring.ensure("manifest")
+    payload = b"x" * 2_000_000  # the manifest of a pack names every file of every billing entity
+    signature = ring.active("manifest").sign(payload, **HEADER)
+    assert ring.public().verify(payload, signature, purpose="manifest", **HEADER).purpose == "manifest"
+    with pytest.raises(SignatureRefused, match="does not match"):
+        ring.public().verify(payload + b"x", signature, purpose="manifest", **HEADER)

@@ -1,0 +1,1 @@
+"""Measurements of the whole night against the sandbox: `python -m benchmarks`."""
