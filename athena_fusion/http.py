@@ -146,6 +146,8 @@ class Limiter:
         self._bucket = SQLiteBucket.init_from_file(
             [Rate(per_second, 1000)], table=f"permits_{name}", db_path=str(path), use_file_lock=True
         )
+        # Permits live for a second: waiting for the disk to keep them through a power cut would cost more calls.
+        self._bucket.conn.execute("PRAGMA synchronous=OFF")
         self._lock = threading.Lock()
 
     def acquire(self) -> None:

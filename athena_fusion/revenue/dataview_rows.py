@@ -303,6 +303,8 @@ def problems(wide: pl.DataFrame, practice_id: str) -> pl.DataFrame:
             "row_id",
             "entity",
             pl.col("raw_cents").alias("amount_cents"),
+            "transaction_type",
+            "post_date",
         )
         for condition, column, reason in rules
     ]
@@ -327,6 +329,8 @@ def _duplicates(wide: pl.DataFrame) -> pl.DataFrame:
         "row_id",
         "entity",
         pl.col("raw_cents").alias("amount_cents"),
+        "transaction_type",
+        "post_date",
     )
 
 

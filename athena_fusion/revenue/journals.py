@@ -62,8 +62,11 @@ def journal_name(entity: str, post_date: date, category: str, revision: int) -> 
 def line_amounts(postings: pl.DataFrame) -> pl.DataFrame:
     """Gross sums: JOURNAL, posting_id, combination, debit_cents, credit_cents.
 
-    A reversal (negative amount) adds to the side opposite to the one it reverses.
+    A posting and its reversal cancel: what was never sent leaves no trace, and what was sent comes back as the
+    difference to it. A journal whose postings all cancel stays, with zero amounts.
     """
+    entry = (*JOURNAL, "posting_id", "row_id", "debit_combination", "credit_combination")
+    postings = postings.group_by(entry).agg(pl.col("amount_cents").sum())
     amount = pl.col("amount_cents")
     legs = [
         postings.select(

@@ -104,6 +104,7 @@ def post(
             "a row id occurs twice; give the current version of each row only. Nothing was posted."
         )
     log = standing(pl.DataFrame(schema=POSTINGS) if frozen is None else frozen)
+    _require_one_version(log)
     every = events(rows)
     todo = every.join(log, on=["row_id", "row_hash"], how="anti", maintain_order="left")
     work = mapped(with_originals(todo, rows, log), tables, accounts, matrix_for(policies))
@@ -129,6 +130,21 @@ def post(
         unchanged=every.height - todo.height + work.filter(free & pl.col("stands")).height,
         notices=_notices(new),
     )
+
+
+class LogBroken(ValueError):
+    """The log of postings holds a row twice, or only its reversal: nothing may be built on it."""
+
+
+def _require_one_version(log: pl.DataFrame) -> None:
+    """A void or a change of a row that stands twice would be posted several times."""
+    bad = log.filter(pl.col("row_id").is_duplicated() | (pl.col("amount_cents") < 0))
+    if bad.height:
+        raise LogBroken(
+            f"{bad['row_id'].n_unique()} rows stand more than once, or reversed only, in the posting log of "
+            f"entity {bad['entity'][0]}, the first on post date {bad['post_date'][0]}; nothing was posted. "
+            "Compare the postings of its nights before anything else."
+        )
 
 
 def _effect(frame: pl.DataFrame, accounting_dates: pl.DataFrame | None) -> pl.DataFrame:

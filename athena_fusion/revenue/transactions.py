@@ -70,7 +70,9 @@ QUARANTINE: dict[str, pl.DataType] = {
     "reason": pl.String(),  # never quotes a cell: a shifted column may hold a name
     "row_id": pl.String(),
     "entity": pl.String(),  # null: cannot be attributed to any entity
-    "amount_cents": pl.Int64(),  # null: not readable
+    "amount_cents": pl.Int64(),  # in athenaOne's sign; null: not readable
+    "transaction_type": pl.String(),  # as delivered
+    "post_date": pl.Date(),  # null: not readable
 }
 
 _NEGATED = ("PAYMENT", "ADJUSTMENT")

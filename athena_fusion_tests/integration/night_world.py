@@ -249,13 +249,19 @@ class World:
         target = self.dataview / _delivery(again_on or day)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
-        rows = {row["file"].removesuffix(".csv"): int(row["rows"]) for row in read_csv(target / "control.csv")}
+        rows = {
+            row["file"].removesuffix(".csv"): int(row["rows"]) for row in read_csv(target / "control.csv")
+        }
         for table, change in (edits or {}).items():
             rows[table] = edit_csv(target / f"{table}.csv", change)
         dataview_faults.spoil(target, rows, faults)
         files = sorted(path for path in target.glob("*.csv") if path.stem != "control")
         lines = [
-            {"file": path.name, "rows": str(rows[path.stem]), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            {
+                "file": path.name,
+                "rows": str(rows[path.stem]),
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            }
             for path in files
         ]
         write_csv(target / "control.csv", lines)
@@ -264,7 +270,9 @@ class World:
 
     # -- the night ------------------------------------------------------------------------------------------
 
-    def run(self, entity: str = "101", day: date = DAY, until: str = "read_back", run_id: str = "run-1") -> Night:
+    def run(
+        self, entity: str = "101", day: date = DAY, until: str = "read_back", run_id: str = "run-1"
+    ) -> Night:
         """The stages of one night in order, up to `until` or to the first that blocks."""
         done = Night()
         for stage in STAGES[: STAGES.index(until) + 1]:
@@ -283,7 +291,9 @@ class World:
         """Fusion's own summary of the groups of this tenant (of one entity)."""
         numbers = [self.ordinals[entity]] if entity else list(self.ordinals.values())
         found = self.sandbox.fusion("gl/summary")["groups"]
-        return {group: sums for group, sums in found.items() if len(group) == 17 and int(group[8:13]) in numbers}
+        return {
+            group: sums for group, sums in found.items() if len(group) == 17 and int(group[8:13]) in numbers
+        }
 
     def in_ledger(self, entity: str | None = None) -> int:
         """Debit cents in Fusion's ledger; the credits are the same."""

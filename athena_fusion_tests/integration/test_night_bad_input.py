@@ -31,7 +31,11 @@ def nothing_sent(world: World) -> bool:
     [
         ("unknown_type", "column TRANSACTIONTYPE: transaction type is none of CHARGE, PAYMENT", 8_800),
         ("three_decimals", "column AMOUNT: amount has more than two decimals or too many digits", 0),
-        ("duplicate_row", "the row id occurs 2 times in this delivery, each time with the same content", 8_800),
+        (
+            "duplicate_row",
+            "the row id occurs 2 times in this delivery, each time with the same content",
+            8_800,
+        ),
     ],
 )
 def test_a_bad_row_waits_in_the_queue_and_the_rest_is_posted(
@@ -45,7 +49,9 @@ def test_a_bad_row_waits_in_the_queue_and_the_rest_is_posted(
     assert "explained by 1 quarantined rows, 88.00 at stake" in t1.summary
     assert (t1.left, t1.right, t1.difference) == ("52.00", "140.00", "−88.00")
     items = small.items(kind="QUARANTINED", entity="101")
-    assert all(reason in item.finding.reason and "TRANSACTION.csv, row " in item.finding.reason for item in items)
+    assert all(
+        reason in item.finding.reason and "TRANSACTION.csv, row " in item.finding.reason for item in items
+    )
     assert {item.finding.amount_cents for item in items} == {at_stake}
     assert small.in_ledger("101") == 5_200
 

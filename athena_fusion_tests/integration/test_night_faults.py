@@ -33,7 +33,9 @@ def once_in_the_ledger(world: World) -> bool:
 def test_html_instead_of_json_extracts_nothing(small: World) -> None:
     small.deliver(FOLLOW_UP)
     small.sandbox.athenaone("faults", {"operation": "departments", "kind": "html"})
-    with pytest.raises(NotJson, match=r"departments answered 200 with text/html.* instead of JSON.*Check the base URL"):
+    with pytest.raises(
+        NotJson, match=r"departments answered 200 with text/html.* instead of JSON.*Check the base URL"
+    ):
         small.run("101", FOLLOW_UP)
     assert small.night.ctx.manifest("extract", "101", FOLLOW_UP) is None
     assert small.groups() == {}
@@ -152,7 +154,9 @@ def test_a_job_that_is_not_scheduled_waits_for_a_person(small: World) -> None:
     assert small.groups() == {}
 
     change = Correction()
-    small.runtime.queue.correct(item.id, actor="a.person", reason="privilege granted", change=change, version=1)
+    small.runtime.queue.correct(
+        item.id, actor="a.person", reason="privilege granted", change=change, version=1
+    )
     assert small.night.reload(str(item.finding.intent_key), "a.person", "reload").ok
     assert small.run("101", FOLLOW_UP, run_id="after").finished
     assert once_in_the_ledger(small)
@@ -163,11 +167,14 @@ def test_a_load_that_gave_up_goes_on_with_the_next_run(small: World) -> None:
     small.deliver(FOLLOW_UP)
     small.settings(lambda values: values["fusion"].update(job_timeout_seconds=1))
     small.reopen()
-    small.sandbox.fusion("faults", {"operation": "getESSJobStatus", "kind": "paused", "for_seconds": 30, "times": 999})
+    small.sandbox.fusion(
+        "faults", {"operation": "getESSJobStatus", "kind": "paused", "for_seconds": 30, "times": 999}
+    )
     night = small.run("101", FOLLOW_UP)
     assert "gave up waiting: request" in night.check("ess_jobs_succeeded").summary
     assert "is still PAUSED" in night.check("ess_jobs_succeeded").summary
-    assert "LOAD_UNPROVEN" in night.blocked_by[0]
+    assert "The load of ATH Charges has not ended (SUBMITTED); run it again" in night.blocked_by[0]
+    assert small.items() == []
     small.sandbox.clear_faults()
     assert small.run("101", FOLLOW_UP, run_id="the next").finished
     assert once_in_the_ledger(small)

@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 
 import pytest
-from integration.night_world import CHARGES, DAY, FOLLOW_UP, FOLLOW_UP_CENTS, LATER, Edit, Rows, World, charges
+from integration.night_world import (
+    CHARGES,
+    DAY,
+    FOLLOW_UP,
+    FOLLOW_UP_CENTS,
+    LATER,
+    Edit,
+    Rows,
+    World,
+    charges,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -57,7 +67,7 @@ def test_lines_drawn_but_not_sent_belong_to_their_night(small: World) -> None:
     small.deliver(FOLLOW_UP, edits=CHANGES, again_on=LATER)
     waits = small.run("101", LATER)
     assert waits.finished
-    assert waits["transform"].notes["journals_waiting"] == "1"
+    assert waits["transform"].notes["journals_waiting"].startswith("1; the first is 101-20260915-01, 52.00")
     assert small.groups("101") == {}
 
     small.night.package("101", FOLLOW_UP, "by hand")
@@ -71,7 +81,9 @@ def test_lines_drawn_but_not_sent_belong_to_their_night(small: World) -> None:
 def test_an_event_held_in_both_nights_is_posted_by_one(small: World) -> None:
     table = small.folder / "crosswalks" / "x2_departments.csv"
     before = table.read_bytes()
-    small.edit("crosswalks/x2_departments.csv", lambda rows: [r for r in rows if r["department_id"] != "1011"])
+    small.edit(
+        "crosswalks/x2_departments.csv", lambda rows: [r for r in rows if r["department_id"] != "1011"]
+    )
     small.reopen()
     small.deliver(FOLLOW_UP)
     assert small.run("101", FOLLOW_UP)["transform"].rows == 0

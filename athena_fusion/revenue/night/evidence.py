@@ -79,9 +79,7 @@ def issue_evidence(ctx: NightContext, batch_date: date, run_id: str) -> StageRes
         rows=report.files,
         sums={},
         checks=[check],
-        preview=[
-            {"entity": n.entity, "last stage": n.stage, "state": n.stopped_by or "reconciled"} for n in nights
-        ],
+        preview=[{"entity": n.entity, "last stage": n.stage, "state": n.state} for n in nights],
         notes=notes,
     )
 
@@ -97,7 +95,7 @@ def _reconciliation(ctx: NightContext, batch_date: date, nights: Sequence[Entity
             {
                 "entity": night.entity,
                 "lastStage": night.stage,
-                "state": night.stopped_by or "reconciled",
+                "state": night.state,
                 "controls": [
                     {"id": c.id, "expected": c.expected, "actual": c.actual, "ok": c.ok}
                     for stage in STAGES

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from athena_fusion.accounting.combinations import ACCOUNT
 from athena_fusion.accounting.matrix import CATEGORY_WORDS
+from athena_fusion.delivery.queue import Status
 from athena_fusion.delivery.states import PROVED, State
 from athena_fusion.money import cents_display, cents_text, parse_cents
 from athena_fusion.revenue.night.context import (
@@ -20,6 +21,7 @@ from athena_fusion.revenue.night.context import (
     controls_of,
     subject_named,
 )
+from athena_fusion.revenue.night.extract import UNATTRIBUTED
 from athena_fusion.revenue.night.reconcile import AR_MOVED, UNAPPLIED_MOVED
 from athena_fusion.revenue.stage import CheckOutcome, StageResult
 from athena_fusion.storage.schema import intent as intents
@@ -41,17 +43,30 @@ LEDGER = {
 
 @dataclass(frozen=True)
 class EntityNight:
-    """How far one entity got: the last stage it signed, its manifest, and what stopped it in words."""
+    """How far one entity got: the last stage it signed, its manifest, and what stopped it in words.
+
+    `waiting` items of this and earlier nights, worth `waiting_cents`, are held or quarantined: not in Fusion yet.
+    """
 
     entity: str
     stage: str
     head: Manifest | None
     stopped_by: str
+    waiting: int = 0
+    waiting_cents: int = 0
 
     @property
     def finished(self) -> bool:
         """Whether its journals are read back and proven."""
         return self.stage == "readback" and not self.stopped_by
+
+    @property
+    def state(self) -> str:
+        """One phrase for people."""
+        open_items = (
+            f"; {self.waiting} items wait, {cents_display(self.waiting_cents)}" if self.waiting else ""
+        )
+        return (self.stopped_by or "reconciled") + open_items
 
 
 def reconcile_ledger(ctx: NightContext, batch_date: date, run_id: str) -> StageResult:
@@ -65,7 +80,7 @@ def reconcile_ledger(ctx: NightContext, batch_date: date, run_id: str) -> StageR
         carried=CARRIED,
     )
     ties = receivables(ctx, batch_date, nights)
-    checks = [_t10(ledger, nights), _ties(ties), _t13(ctx, batch_date, nights), _present(nights)]
+    checks = [_t10(ledger, nights), _ties(ties), _t13(ctx, batch_date, nights), _present(ctx, nights)]
     sums = {
         "sent": cents_text(_total(ledger, "sent_cents")),
         "fusion": cents_text(_total(ledger, "fusion_cents")),
@@ -89,7 +104,7 @@ def reconcile_ledger(ctx: NightContext, batch_date: date, run_id: str) -> StageR
         sums=sums,
         checks=checks,
         preview=ledger_preview(ledger),
-        notes={night.entity: night.stopped_by or "reconciled" for night in nights}
+        notes={night.entity: night.state for night in nights}
         | {f"{tie.entity} {tie.measure}": f"{cents_display(tie.fusion_cents)} in Fusion" for tie in ties},
     )
 
@@ -123,8 +138,8 @@ def ledger_view(ctx: NightContext, batch_date: date) -> LedgerView:
         batch_date,
         ledger_preview(day_ledger(ctx, batch_date)),
         receivables_preview(ties),
-        {night.entity: night.stopped_by or "reconciled" for night in nights},
-        all(night.finished for night in nights) and all(tie.ok for tie in ties),
+        {night.entity: night.state for night in nights},
+        all(night.finished and not night.waiting for night in nights) and all(tie.ok for tie in ties),
     )
 
 
@@ -259,24 +274,27 @@ def _proven_by_account(ctx: NightContext, until: date) -> dict[tuple[str, str], 
 
 
 def _night(ctx: NightContext, entity: str, batch_date: date) -> EntityNight:
-    head = None
+    """Follow the stages as long as each rests on the newest of the one before."""
+    head: Manifest | None = None
     for stage in STAGES:
         found = ctx.manifest(stage, entity, batch_date)
-        if found is None:
+        if found is None or (head is not None and head.ref not in found.prev):
             break
         head = found
+    items = [
+        item.finding.amount_cents
+        for item in ctx.queue.list_items(entity=entity, status=[Status.OPEN])
+        if item.finding.stage in ("extract", "transform")
+        and item.finding.batch_date <= batch_date.isoformat()
+    ]
     if head is None:
-        return EntityNight(entity, "", None, "nothing was extracted")
+        return EntityNight(entity, "", None, "nothing was extracted", len(items), sum(items))
     failed = next((control for control in head.controls if not control.ok), None)
     if failed is not None:
-        return EntityNight(
-            entity,
-            head.stage,
-            head,
-            f"{failed.id} failed: expected {failed.expected}, actual {failed.actual}",
-        )
-    stopped = "" if head.stage == "readback" else f"stopped after {head.stage}"
-    return EntityNight(entity, head.stage, head, stopped)
+        stopped = f"{failed.id} failed: {failed.actual} against {failed.expected}"
+    else:
+        stopped = "" if head.stage == "readback" else f"stopped after {head.stage}"
+    return EntityNight(entity, head.stage, head, stopped, len(items), sum(items))
 
 
 def _t10(ledger: pl.DataFrame, nights: Sequence[EntityNight]) -> CheckOutcome:
@@ -334,16 +352,18 @@ def _t13(ctx: NightContext, batch_date: date, nights: Sequence[EntityNight]) -> 
     )
 
 
-def _present(nights: Sequence[EntityNight]) -> CheckOutcome:
-    missing = [f"{night.entity} ({night.stopped_by})" for night in nights if not night.finished]
+def _present(ctx: NightContext, nights: Sequence[EntityNight]) -> CheckOutcome:
+    missing = [f"{night.entity} ({night.state})" for night in nights if not night.finished or night.waiting]
+    if nobodys := ctx.queue.list_items(entity=UNATTRIBUTED, status=[Status.OPEN]):
+        missing.append(f"{len(nobodys)} quarantined rows belong to no known entity")
     return CheckOutcome(
         "every_entity_present",
         ok=not missing,
         blocking=False,
-        left=str(len(nights) - len(missing)),
+        left=str(sum(night.finished for night in nights)),
         right=str(len(nights)),
         difference=str(len(missing)),
-        summary="every entity finished" if not missing else "; ".join(missing),
+        summary="every entity finished, nothing waits" if not missing else "; ".join(missing),
     )
 
 

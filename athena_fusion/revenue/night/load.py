@@ -12,7 +12,7 @@ from athena_fusion.delivery.queue import Correction
 from athena_fusion.delivery.readback import prove
 from athena_fusion.delivery.reload import Reloaded
 from athena_fusion.delivery.reload import reload as deliver_again
-from athena_fusion.delivery.states import PROVED, State
+from athena_fusion.delivery.states import LOADING, PROVED, State
 from athena_fusion.delivery.submission import LoadResult
 from athena_fusion.money import cents_display, cents_text
 from athena_fusion.revenue.night.context import (
@@ -106,7 +106,7 @@ def read_back(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> 
     kept = ctx.keep(
         asset_folder("load", "journal_readback", batch_date, entity), "readback", lines, carried=CARRIED
     )
-    checks = [_t10(proofs), chain_verified(submitted)]
+    checks = [_t10(ctx, proofs), chain_verified(submitted)]
     loaded = lines.filter(pl.col("outcome") == Outcome.LOADED.value)
     ref = ctx.sign(
         "readback",
@@ -154,17 +154,17 @@ def reload(ctx: NightContext, intent_key: str, actor: str, run_id: str) -> Reloa
     return deliver_again(ctx.delivery, intent_key, actor, rebuild)
 
 
-def _t10(proofs: Sequence[Proof]) -> CheckOutcome:
+def _t10(ctx: NightContext, proofs: Sequence[Proof]) -> CheckOutcome:
     sent = sum(proof.sent.debit_cents for proof in proofs)
     held = sum(proof.imported.debit_cents for proof in proofs)
     bad = [proof for proof in proofs if not proof.ok]
     if not proofs:
-        said = "nothing to send: Fusion holds what athenaOne says"
+        said = "this night sent nothing"
     elif not bad:
         said = f"{sum(p.sent.rows for p in proofs)} lines in {len(proofs)} groups: rows, sums and row sets are equal"
     else:
         names = ", ".join(proof.package.category_name for proof in bad)
-        said = f"{names}: {cents_display(sent - held)} not in Fusion. {_why(bad)}"
+        said = f"{names}: {cents_display(sent - held)} not in Fusion. {_why(ctx, bad)}"
     return CheckOutcome(
         "t10_sent_equals_imported",
         ok=not bad,
@@ -176,9 +176,12 @@ def _t10(proofs: Sequence[Proof]) -> CheckOutcome:
     )
 
 
-def _why(bad: Sequence[Proof]) -> str:
-    """The first line that Fusion refused, in its words and ours; else what is not proven."""
+def _why(ctx: NightContext, bad: Sequence[Proof]) -> str:
+    """The first load that has not ended or line that Fusion refused, with the reason; else what is not proven."""
     for proof in bad:
+        row = ctx.delivery.find(proof.package.intent.key)
+        if row is not None and row.state in LOADING:
+            return f"The load of {proof.package.category_name} has not ended ({row.state}); run it again."
         refused = proof.lines.filter(~pl.col("outcome").is_in([Outcome.LOADED.value, Outcome.HELD.value]))
         if refused.height:
             return f"First: {refused['reason'][0]}"

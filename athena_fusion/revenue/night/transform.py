@@ -288,10 +288,19 @@ def _notes(made: Postings, journals: Journals) -> dict[str, str]:
         "to_send": f"{new} lines" if new else "nothing: no difference to what was sent before",
         "postings": str(made.postings.height),
         "held_events": str(made.held.height),
-        "journals_waiting": str(journals.waiting.height),
+        "journals_waiting": _waiting(journals.waiting),
         "journals_without_difference": str(journals.unchanged.height),
         "carried_to_later_period": cents_display(int(carried["debit_cents"].sum())),
     }
     for text, rows in made.notices.select("text", "rows").head(5).iter_rows():
         notes[f"notice: {text}"] = f"{rows} rows"
     return notes
+
+
+def _waiting(waiting: pl.DataFrame) -> str:
+    """How many journals wait, and for the first of them for what and with how much."""
+    if waiting.is_empty():
+        return "0"
+    first = waiting.row(0, named=True)
+    amount = cents_display(first["debit_cents"])
+    return f"{waiting.height}; the first is {_journals(waiting)[0]}, {amount}: {first['reason']}"

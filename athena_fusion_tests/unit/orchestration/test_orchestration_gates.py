@@ -184,6 +184,20 @@ def test_upstream_made_again_after_downstream_finished_starts_nothing(world):
         assert world.ticks(NIGHT, f"{at[:-1]}{int(at[-1]) + 1}") == {}
 
 
+def test_day_that_is_no_longer_the_latest_is_a_matter_for_people(world):
+    world.ticks(NIGHT, *QUIET)
+    world.night.failing.add(("extract", "101", "rows_accounted"))
+    with world.at(NIGHT, "02:05"):
+        assert not world.extract(DAY, "101")
+    world.ticks(NIGHT, *MORNING)
+    world.night.failing.clear()
+    tomorrow = NIGHT + timedelta(days=1)
+    world.ticks(tomorrow, *QUIET)
+    with world.at(tomorrow, "03:30"):
+        assert world.extract(DAY, "101")
+    assert world.ticks(tomorrow, "03:31", "04:01", "05:01", "06:01") == {}
+
+
 def test_failed_run_is_not_started_again(world):
     world.ticks(NIGHT, *QUIET)
     extract(world, "02:05", "101")

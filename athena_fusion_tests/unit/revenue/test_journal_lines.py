@@ -89,17 +89,15 @@ def test_a_post_date_without_a_decision_is_held() -> None:
     assert found.held["reason"].to_list() == ["no period decision for this post date"]
 
 
-def test_a_new_version_corrects_what_was_sent_gross() -> None:
+def test_a_new_version_sends_only_the_difference() -> None:
     first = _log(_charge())
     sent = line_amounts(first)
     revisions = pl.DataFrame([("101", DAY, "01", 1, DAY, False)], schema=NO_REVISIONS.schema, orient="row")
     log = _log(_charge("12.00"), first)
     lines = journal_lines(log, sent, revisions, _dates(log), BOOKS, batch_date=NEXT).lines
     assert lines.select("revision", "debit_cents", "credit_cents").rows() == [
-        (2, 1200, 0),
-        (2, 0, 1000),
-        (2, 1000, 0),
-        (2, 0, 1200),
+        (2, 200, 0),
+        (2, 0, 200),
     ]
 
 
