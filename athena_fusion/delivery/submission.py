@@ -425,8 +425,8 @@ class JournalDelivery:
     def _plan(self, package: Package) -> IntentRow:
         intent = package.intent
         with self.database.begin() as connection:
-            if intent.attempt > 1 and states.find(connection, intent.key) is None:
-                before = states.find(connection, intent.again(-1).key)
+            if states.find(connection, intent.key) is None:
+                before = states.find(connection, intent.again(-1).key) if intent.attempt > 1 else None
                 if before is not None and before.state not in (State.PURGED, *states.PROVED):
                     raise DeliveryError(
                         f"{intent.key}: attempt {intent.attempt - 1} is {before.state} and nobody decided to "
@@ -436,9 +436,8 @@ class JournalDelivery:
             return states.plan(connection, package, self.clock.now())
 
     def _refuse_sent(self, connection: Connection, package: Package) -> None:
-        """A later attempt beside a proven one brings other lines; the same ones would be in the ledger twice."""
-        proven = [row.key for row in states.attempts(connection, package) if row.state in states.PROVED]
-        sent = select(sent_amount.c.line_key).where(sent_amount.c.intent_key.in_(proven))
+        """Whoever made the package: a line that is proven to be in the ledger would be there twice."""
+        sent = select(sent_amount.c.line_key).where(sent_amount.c.entity == package.intent.entity)
         keys = set(self.store.read_frame(package.lines, ["line_key"]).to_series())
         if doubled := keys & set(connection.execute(sent).scalars()):
             raise DeliveryError(

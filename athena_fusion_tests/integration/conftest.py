@@ -24,15 +24,6 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def world(practice: Sandbox, tmp_path: Path) -> Iterator[World]:
-    """A tenant of `practice` with nothing delivered yet."""
-    made = World(practice, tmp_path)
-    yield made
-    made.runtime.close()
-    practice.clear_faults()
-
-
-@pytest.fixture
 def small(clinic: Sandbox, tmp_path: Path) -> Iterator[World]:
     """A tenant of `clinic` with nothing delivered yet."""
     made = World(clinic, tmp_path)

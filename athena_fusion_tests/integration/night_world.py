@@ -189,7 +189,7 @@ class World:
                 "client_secret": f"file:{secrets / 'fusion'}",
                 "calls_per_second": 500,
                 "poll_seconds": 0.02,
-                "settle_seconds": 1,
+                "settle_seconds": 0.6,
                 "job_timeout_seconds": 30,
             }
 

@@ -1,4 +1,4 @@
-"""The pack of a day with an open and a missing entity, issued again after the reload; and nobody's data in any of it."""
+"""The pack of a day with an open and a missing entity, issued again after the reload; nobody's data in it."""
 
 import io
 import json

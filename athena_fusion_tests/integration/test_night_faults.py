@@ -64,7 +64,7 @@ def test_athenaone_faults_that_pass(small: World, fault: dict[str, object]) -> N
 def test_a_quota_that_stays_says_that_nothing_was_done(small: World) -> None:
     small.deliver(FOLLOW_UP)
     small.sandbox.athenaone("faults", {"operation": "departments", "kind": "429", "retry_after": 3600})
-    with pytest.raises(QuotaExceeded, match="over its quota .* Nothing was done"):
+    with pytest.raises(QuotaExceeded, match=r"over its quota .* Nothing was done"):
         small.run("101", FOLLOW_UP)
     assert small.night.ctx.manifest("extract", "101", FOLLOW_UP) is None
 
@@ -81,7 +81,7 @@ def test_a_quota_that_stays_says_that_nothing_was_done(small: World) -> None:
         ("submitESSJobRequest", {"kind": "html"}),
         ("submitESSJobRequest", {"kind": "drop"}),
         ("submitESSJobRequest", {"kind": "drop_before"}),
-        ("submitESSJobRequest", {"kind": "late", "seconds": 0.4}),
+        ("submitESSJobRequest", {"kind": "late", "seconds": 0.3}),
         ("uploadFileToUCM", {"kind": "drop"}),
         ("uploadFileToUCM", {"kind": "html"}),
         ("*", {"kind": "html", "times": 3}),

@@ -86,7 +86,7 @@ def test_a_failed_control_refuses_every_stage_after_it(small: World) -> None:
     small.deliver(FOLLOW_UP, "missing_report")
     small.run("101", FOLLOW_UP)
     with pytest.raises(
-        StageRefused, match="control t1_activity_totals of stage reconcile failed .*nothing was done"
+        StageRefused, match=r"control t1_activity_totals of stage reconcile failed .*nothing was done"
     ):
         small.night.transform("101", FOLLOW_UP, "by hand")
     for stage in ("package", "load", "read_back"):

@@ -1,4 +1,4 @@
-"""A process killed between what Fusion did and what we wrote down: the next one finds it, one group is in the ledger."""
+"""A process killed between what Fusion did and what we wrote down: the next finds it, one group is in the ledger."""
 
 import json
 import signal

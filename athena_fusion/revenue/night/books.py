@@ -87,24 +87,33 @@ def open_books(ctx: NightContext, entity: str, batch_date: date, *, settled: boo
 
 
 def rows_to_post(ctx: NightContext, entity: str, batch_date: date) -> pl.DataFrame:
-    """The night's rows, those still held, and the rows that either of them refers to."""
-    manifests = ctx.history("extract", entity, ctx.tenant.first_batch_date, batch_date)
-    frames = [ctx.store.read_frame(subject_named(found, "rows").name) for found in manifests]
-    everything = latest_versions(frames)
-    tonight = frames[-1] if manifests and manifests[-1].business_date == batch_date else everything.clear()
-    transformed = ctx.history("transform", entity, ctx.tenant.first_batch_date, batch_date)
+    """Rows extracted since the last night that was transformed, those still held, and all that belong to either.
+
+    A night that was stopped before its transformation is made up for by the next one. A row belongs to another when
+    it voids it or is its other leg, whichever of the two is looked at.
+    """
+    first = ctx.tenant.first_batch_date
+    extracted = ctx.history("extract", entity, first, batch_date)
+    frames = {m.business_date: ctx.store.read_frame(subject_named(m, "rows").name) for m in extracted}
+    everything = latest_versions(list(frames.values()))
+    transformed = [m for m in ctx.history("transform", entity, first, batch_date) if m.passed]
+    done = max((m.business_date for m in transformed if m.business_date < batch_date), default=date.min)
+    fresh = [frame.select("row_id") for day, frame in frames.items() if day > done]
     held = _frames(ctx, transformed, "held", {"row_id": pl.String()})
-    wanted = pl.concat([tonight.select("row_id"), held]).unique()
-    chosen = everything.join(wanted, on="row_id", how="semi")
-    behind = pl.concat(
-        [chosen.select(pl.col(name).alias("row_id")) for name in ("void_parent_id", "counterpart_id")]
+    links = pl.concat(
+        [
+            everything.select("row_id", pl.col(name).alias("other")).drop_nulls()
+            for name in ("void_parent_id", "counterpart_id")
+        ]
     )
-    return (
-        pl.concat([chosen, everything.join(behind.drop_nulls().unique(), on="row_id", how="semi")])
-        .unique("row_id")
-        .sort("row_id")
-        .select(list(TRANSACTIONS))
-    )
+    wanted = pl.concat([held, *fresh]).unique()
+    found = 0
+    while wanted.height > found:  # a void of a transferred charge is two steps away
+        found = wanted.height
+        to = links.join(wanted, on="row_id", how="semi").select(pl.col("other").alias("row_id"))
+        back = links.join(wanted, left_on="other", right_on="row_id", how="semi").select("row_id")
+        wanted = pl.concat([wanted, to, back]).unique()
+    return everything.join(wanted, on="row_id", how="semi").sort("row_id").select(list(TRANSACTIONS))
 
 
 def revisions(ctx: NightContext, entity: str, books: Books) -> pl.DataFrame:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import date
 
 import polars as pl
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from athena_fusion.accounting.balance import t8
 from athena_fusion.delivery.package import Intent, Package, group_id, package_rowset, sent_rows
@@ -19,6 +20,7 @@ from athena_fusion.revenue.night.context import (
     FLOW,
     PARQUET,
     NightContext,
+    StageRefused,
     asset_folder,
     chain_verified,
     chart_of,
@@ -52,8 +54,8 @@ def package(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> St
         write_package(ctx, part, entity, batch_date, attempts.get(str(category), 0) + 1, rowset)
         for (category,), part in lines.sort("category").group_by("category", maintain_order=True)
     ]
+    _open_revisions(ctx, entity, batch_date, fresh)  # first: what has no number of its own is never signed
     ref, checks = sign_packages(ctx, entity, batch_date, run_id, transformed, [*standing, *fresh])
-    _open_revisions(ctx, entity, batch_date, fresh)
     everything = lines_of(ctx, [*standing, *fresh])
     return StageResult(
         "package",
@@ -227,9 +229,24 @@ def _intents(ctx: NightContext, entity: str, batch_date: date) -> list[tuple[str
 
 
 def _open_revisions(ctx: NightContext, entity: str, batch_date: date, fresh: Sequence[Package]) -> None:
-    """Take revision numbers for the fresh files. Numbers of files that never left are given back first."""
+    """Take revision numbers for the fresh files. Numbers of files that never left are given back first.
+
+    `StageRefused` when another night has taken one since the lines were drawn.
+    """
     day = batch_date.isoformat()
     mine = (journal_revision.c.entity == entity) & (journal_revision.c.batch_date == day)
+    try:
+        _number(ctx, entity, day, mine, fresh)
+    except IntegrityError as error:
+        raise StageRefused(
+            f"entity {entity}, {batch_date}: another night has taken a journal revision since these lines were "
+            "drawn; nothing was packaged. Run journal_lines of this night again."
+        ) from error
+
+
+def _number(
+    ctx: NightContext, entity: str, day: str, mine: ColumnElement[bool], fresh: Sequence[Package]
+) -> None:
     with ctx.database.begin() as connection:
         connection.execute(
             delete(journal_revision).where(

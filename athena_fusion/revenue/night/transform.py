@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from athena_fusion.accounting.balance import t8
+from athena_fusion.accounting.combinations import check
 from athena_fusion.accounting.corrections import JOURNAL
 from athena_fusion.accounting.periods import accounting_dates
 from athena_fusion.delivery.queue import Correction, Finding
@@ -17,6 +20,7 @@ from athena_fusion.revenue.night.context import (
     NightContext,
     StageRefused,
     asset_folder,
+    chart_of,
     controls_of,
     money_sums,
     subject_named,
@@ -31,6 +35,9 @@ from athena_fusion.trust.manifest import CARRIED, Manifest, ManifestRef
 
 UNMAPPED = "UNMAPPED"
 NO_PERIOD = "NO_PERIOD"
+WAITING = "WAITING"
+BEFORE_GO_LIVE = "BEFORE_GO_LIVE"
+_KINDS = (UNMAPPED, NO_PERIOD, WAITING, BEFORE_GO_LIVE)
 
 
 def transform(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> StageResult:
@@ -40,7 +47,7 @@ def transform(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> 
     night that finds nothing new says the same again.
     """
     reconciled = ctx.gate("reconcile", entity, batch_date)
-    rows = rows_to_post(ctx, entity, batch_date)
+    rows, early = _since_go_live(ctx, rows_to_post(ctx, entity, batch_date))
     books = open_books(ctx, entity, batch_date)
     dates = accounting_dates(
         pl.concat([frame["post_date"] for frame in (rows, books.log, books.later)]),
@@ -71,7 +78,8 @@ def transform(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> 
     unsent = (
         pl.concat([journals.waiting.select(JOURNAL), journals.held.select(JOURNAL)]).unique().sort(JOURNAL)
     )
-    checks = [_t9(books, due, lines, unsent), _mapped(made.held, journals)]
+    waiting = _open_events(made, journals, early)
+    checks = [_t9(books, due, lines, unsent), _mapped(waiting)]
     ref = _sign(
         ctx,
         entity,
@@ -86,7 +94,8 @@ def transform(ctx: NightContext, entity: str, batch_date: date, run_id: str) -> 
         },
         checks,
     )
-    _queue(ctx, entity, batch_date, made, journals, considered={*rows["row_id"], *_journals(due)})
+    considered = {*rows["row_id"], *early["row_id"], *_journals(due)}
+    _queue(ctx, entity, batch_date, waiting, considered)
     return StageResult(
         "transform",
         entity,
@@ -117,6 +126,7 @@ def remap(
     if not segments:
         return lines, standing
     changed = remapped_lines(lines, segments, account_tables(ctx.tenant).chart)
+    _check_remap(ctx, entity, batch_date, changed)
     books = open_books(ctx, entity, batch_date, settled=False)
     moved = remapped_postings(books.log, lines, changed, batch_date)
     if not _moved_alike(moved, lines, changed):
@@ -139,11 +149,36 @@ def remap(
     return changed, ctx.book.read(ref)
 
 
+def _check_remap(ctx: NightContext, entity: str, batch_date: date, changed: pl.DataFrame) -> None:
+    """Refuse, before anything is signed, a remap that does not balance per company or that X10 does not know."""
+    chart = chart_of(ctx.tenant)
+    off = [control for control in t8(changed, chart) if not control.ok]
+    why = f"{off[0].scope} would not balance" if off else ""
+    used = changed.select("combination", pl.col("accounting_date").alias("on"))
+    unknown = check(used, chart, ctx.tenant.crosswalks["x10"].frame).drop_nulls()
+    why = why or (str(unknown[0]) if len(unknown) else "")
+    if why:
+        raise StageRefused(
+            f"entity {entity}, {batch_date}: {why}; nothing was purged or sent. Correct it otherwise."
+        )
+
+
 def _moved_alike(moved: pl.DataFrame, lines: pl.DataFrame, changed: pl.DataFrame) -> bool:
     """Whether the postings move exactly what the lines do, per account combination."""
     back = lines.with_columns(debit_cents="credit_cents", credit_cents="debit_cents")
     controls = t9(moved, lines.clear(), pl.concat([back, changed]), lines.clear())
     return all(control.ok for control in controls)
+
+
+def _since_go_live(ctx: NightContext, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows to post, and rows entered after go-live with an earlier post date, which a person has to look at.
+
+    What was entered and posted before go-live is in the opening balances and concerns nobody here.
+    """
+    go_live = ctx.tenant.go_live
+    start = datetime.combine(go_live, time(), ZoneInfo(ctx.tenant.zone)).astimezone(UTC)
+    early = rows.filter(pl.col("post_date") < go_live)
+    return rows.filter(pl.col("post_date") >= go_live), early.filter(pl.col("created_at") >= start)
 
 
 def _without(made: Postings, later: pl.DataFrame) -> Postings:
@@ -191,70 +226,87 @@ def _t9(books: Books, due: pl.DataFrame, lines: pl.DataFrame, unsent: pl.DataFra
     return summarise("t9_events_equal_lines", controls, empty="nothing to send")
 
 
-def _mapped(held: pl.DataFrame, journals: Journals) -> CheckOutcome:
-    cents = int(held["amount_cents"].sum()) + int(journals.held["debit_cents"].sum())
-    count = held.height + journals.held.height
+def _open_events(made: Postings, journals: Journals, early: pl.DataFrame) -> pl.DataFrame:
+    """What is not on its way to Fusion, one line each: kind, subject, reason, amount_cents, code, category."""
+    parts = [
+        made.held.select(
+            pl.lit(UNMAPPED).alias("kind"),
+            pl.col("row_id").alias("subject"),
+            "reason",
+            "amount_cents",
+            pl.col("crosswalk").fill_null("").alias("code"),
+            pl.lit("").alias("category"),
+        ),
+        early.select(
+            pl.lit(BEFORE_GO_LIVE).alias("kind"),
+            pl.col("row_id").alias("subject"),
+            pl.format("post date {} lies before go-live: it changes an opening balance", "post_date").alias(
+                "reason"
+            ),
+            pl.col("amount_cents").abs(),
+            pl.lit("").alias("code"),
+            pl.lit("").alias("category"),
+        ),
+    ]
+    for kind, frame, code in (
+        (NO_PERIOD, journals.held, pl.col("decision")),
+        (WAITING, journals.waiting, pl.format("r{}", "revision")),
+    ):
+        parts.append(
+            frame.select(
+                pl.lit(kind).alias("kind"),
+                pl.Series("subject", _journals(frame), dtype=pl.String),
+                "reason",
+                pl.col("debit_cents").alias("amount_cents"),
+                code.alias("code"),
+                "category",
+            )
+        )
+    return pl.concat(parts)
+
+
+def _mapped(waiting: pl.DataFrame) -> CheckOutcome:
+    cents = int(waiting["amount_cents"].sum())
     return CheckOutcome(
         "everything_mapped",
-        ok=count == 0,
+        ok=waiting.is_empty(),
         blocking=False,
-        left=str(count),
+        left=str(waiting.height),
         right="0",
         difference=cents_display(cents),
-        summary="every event is posted" if not count else f"{count} held, {cents_display(cents)} at stake",
+        summary="every event is on its way"
+        if waiting.is_empty()
+        else f"{waiting.height} wait, {cents_display(cents)} at stake; the first: {waiting['reason'][0]}",
     )
 
 
 def _queue(
-    ctx: NightContext,
-    entity: str,
-    batch_date: date,
-    made: Postings,
-    journals: Journals,
-    considered: Collection[str],
+    ctx: NightContext, entity: str, batch_date: date, waiting: pl.DataFrame, considered: Collection[str]
 ) -> None:
-    """Held events wait in the queue with the amount at stake, each once, under the night that held it first.
+    """What waits stands in the queue with the amount at stake, each once, under the night that held it first.
 
     Of the `considered` ones those that are posted now are closed.
     """
-    standing = [
-        item for kind in (UNMAPPED, NO_PERIOD) for item in ctx.queue.list_items(kind=kind, entity=entity)
-    ]
-    first = {item.finding.subject: item.finding.batch_date for item in standing}
+    standing = [item for kind in _KINDS for item in ctx.queue.list_items(kind=kind, entity=entity)]
+    first = {(item.finding.kind, item.finding.subject): item.finding.batch_date for item in standing}
     today = batch_date.isoformat()
-    events = [
+    findings = [
         Finding(
-            kind=UNMAPPED,
             stage="transform",
             flow=FLOW,
             entity=entity,
-            batch_date=min(today, first.get(row["row_id"], today)),
-            subject=row["row_id"],
-            reason=row["reason"],
-            amount_cents=row["amount_cents"],
-            code=row["crosswalk"],
+            batch_date=min(today, first.get((row["kind"], row["subject"]), today)),
+            **row,
         )
-        for row in made.held.iter_rows(named=True)
+        for row in waiting.iter_rows(named=True)
     ]
-    undated = [
-        Finding(
-            kind=NO_PERIOD,
-            stage="transform",
-            flow=FLOW,
-            entity=entity,
-            batch_date=min(today, first.get(name, today)),
-            subject=name,
-            reason=row["reason"],
-            amount_cents=row["debit_cents"],
-            category=row["category"],
-            code=row["decision"],
-        )
-        for name, row in zip(_journals(journals.held), journals.held.iter_rows(named=True), strict=True)
+    ctx.queue.put(findings)
+    open_now = {(finding.kind, finding.subject) for finding in findings}
+    done = [
+        item.id
+        for item in standing
+        if item.finding.subject in considered and (item.finding.kind, item.finding.subject) not in open_now
     ]
-    ctx.queue.put(events + undated)
-    open_now = {finding.subject for finding in events + undated}
-    posted = {*considered} - open_now
-    done = [item.id for item in standing if item.finding.subject in posted]
     if done:
         ctx.queue.resolve(done, f"posted by the night of {batch_date}")
 
