@@ -31,6 +31,7 @@ from athena_fusion.revenue.dataview_rows import TableShape
 from athena_fusion.revenue.dataview_source import NothingDelivered
 from athena_fusion.revenue.night import RevenueNight
 from athena_fusion.revenue.night.context import NightContext, StageRefused
+from athena_fusion.revenue.postings import LogBroken
 from athena_fusion.revenue.totals import ReportUnreadable
 from athena_fusion.storage.artifacts import ArtifactError, ArtifactStore
 from athena_fusion.storage.database import Database
@@ -58,6 +59,7 @@ PLATFORM_ERRORS = (
     GateRefused,
     IntentConflict,
     KeyProblem,
+    LogBroken,
     ManifestError,
     NothingDelivered,
     PackError,

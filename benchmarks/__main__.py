@@ -27,7 +27,7 @@ from benchmarks.place import DAY, Size, control, sandbox
 )
 @click.option("--keep", type=click.Path(path_type=Path), help="Work in this new folder and leave it.")
 def main(entities: int, lines: int, workers: int, direct: bool, target: Path, keep: Path | None) -> None:
-    """Close a sandbox day of the given size, run its whole night, verify the evidence pack, and say how long it took."""
+    """Close a sandbox day of the given size, run its night, verify the evidence pack, and say how long it took."""
     size = Size(entities, lines, workers)
     place = keep or Path(tempfile.mkdtemp(prefix="athena-fusion-bench-"))
     try:

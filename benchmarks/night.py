@@ -76,12 +76,12 @@ def without_dagster(size: Size) -> Night:
     night = Night()
     entities = Runtime.shared().tenant.entities_on(DAY)
     context = multiprocessing.get_context("spawn")
-    with stopwatch(lambda seconds: setattr(night, "wall", seconds)):
-        with ProcessPoolExecutor(max_workers=size.workers, mp_context=context) as pool:
-            for done in pool.map(_entity, [owner.entity for owner in entities]):
-                night.runs.append(sum(done.values()))
-                for stage, seconds in done.items():
-                    night.add(stage, seconds)
+    pool = ProcessPoolExecutor(max_workers=size.workers, mp_context=context)
+    with stopwatch(lambda seconds: setattr(night, "wall", seconds)), pool:
+        for done in pool.map(_entity, [owner.entity for owner in entities]):
+            night.runs.append(sum(done.values()))
+            for stage, seconds in done.items():
+                night.add(stage, seconds)
     night.worker_mib, night.worker_cpu = _workers()
     with stopwatch(lambda seconds: setattr(night, "evidence", seconds)):
         flow = Runtime.shared().night()

@@ -85,7 +85,7 @@ def pack_figures(home: Path) -> dict[str, float | int | None]:
 
 def run_start_seconds() -> float:
     """A new process until it could begin a stage: what every run of the daemon pays before its work."""
-    code = "from athena_fusion.definitions import defs; from athena_fusion.runtime import Runtime; Runtime.shared().night()"
+    code = "import athena_fusion.definitions, athena_fusion.runtime as r; r.Runtime.shared().night()"
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True)
     return time.perf_counter() - begun

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import click
 
 from athena_fusion.cli.day import ledger_table
-from athena_fusion.cli.home import prepare_home
+from athena_fusion.cli.home import claim_home, prepare_home
 from athena_fusion.cli.output import FINDINGS, console, stop
 from athena_fusion.cli.sandbox import ATHENAONE, FUSION, control
 from athena_fusion.money import cents_display, parse_cents
@@ -67,16 +67,20 @@ def demo(keep: bool) -> None:
         stop(
             FINDINGS, f"the demo runs with the sandbox tenant only, not with {tenant.name}; nothing was done"
         )
-    place = Path(tenant.home).absolute()
-    if not keep:
-        _start_afresh(place)
-    place = prepare_home()
-    from athena_fusion.sandbox.process import SandboxProcess
+    from athena_fusion.sandbox.process import SandboxFailed, SandboxProcess
 
+    place = Path(tenant.home).absolute()
     started = time.monotonic()
-    with SandboxProcess(place / "sandbox") as sandbox:
-        os.environ |= {ATHENAONE: sandbox.athenaone_url, FUSION: sandbox.fusion_url}
-        claims = _business_day()
+    with claim_home(place):
+        if not keep:
+            _start_afresh(place)
+        place = prepare_home()
+        try:
+            with SandboxProcess(place / "sandbox") as sandbox:
+                os.environ |= {ATHENAONE: sandbox.athenaone_url, FUSION: sandbox.fusion_url}
+                claims = _business_day()
+        except SandboxFailed as error:
+            stop(FINDINGS, str(error))
     console.print(f"\n{time.monotonic() - started:.0f} s. State in {place}; look at it with: make ui")
     if claims.false:
         stop(FINDINGS, f"{len(claims.false)} claims were false:\n" + "\n".join(claims.false))
@@ -92,12 +96,11 @@ def _start_afresh(place: Path) -> None:
 
 
 def _business_day() -> _Claims:
+    from athena_fusion.cli.keys import ensure_keys
     from athena_fusion.runtime import Runtime
-    from athena_fusion.trust.keys import PURPOSES
 
     claims, runtime = _Claims(), Runtime.shared()
-    for purpose in PURPOSES:
-        runtime.keys.ensure(purpose)
+    ensure_keys()
     _run_night(claims, runtime)
     refused = _reload_refused(claims, runtime)
     view = _show_ledger(claims, runtime)

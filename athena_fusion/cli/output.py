@@ -43,7 +43,7 @@ def pairs(values: Mapping[str, object]) -> None:
 
 def stop(code: int, message: str) -> NoReturn:
     """Leave with `code` and one sentence for a person."""
-    errors.print(message, markup=False)
+    errors.print(message, markup=False, soft_wrap=True)
     sys.exit(code)
 
 

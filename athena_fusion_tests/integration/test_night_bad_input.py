@@ -134,7 +134,9 @@ def test_a_missing_department_holds_its_event_and_the_mapping_posts_it(small: Wo
     small.deliver(FOLLOW_UP, edits=THREE)
     night = small.run("101", FOLLOW_UP)
     assert night.finished
-    assert night.check("everything_mapped").summary == "1 held, 12.00 at stake"
+    assert night.check("everything_mapped").summary == (
+        "1 wait, 12.00 at stake; the first: X2: no line for department_id 1012 on 2026-09-15"
+    )
     (item,) = small.items()
     assert (item.finding.kind, item.finding.code, item.finding.amount_cents) == ("UNMAPPED", "X2", 1_200)
     assert "X2" in item.finding.reason
@@ -155,7 +157,7 @@ def test_a_missing_department_holds_its_event_and_the_mapping_posts_it(small: Wo
 def test_a_department_that_athenaone_opened_today(small: World) -> None:
     small.deliver(FOLLOW_UP, "unmapped_department")
     night = small.run("101", FOLLOW_UP, until="package")
-    assert night.check("everything_mapped").summary == "1 held, 88.00 at stake"
+    assert night.check("everything_mapped").summary.startswith("1 wait, 88.00 at stake")
     assert night["package"].rows == 0
     (item,) = small.items()
     assert "department_id 9999" in item.finding.reason

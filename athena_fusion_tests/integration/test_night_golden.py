@@ -67,7 +67,7 @@ def test_the_night_says_what_it_did(golden: GoldenNight) -> None:
     night = golden.night
     assert night.check("t1_activity_totals").summary.endswith("figures agree")
     assert night.check("t7_receivables_rollforward").ok
-    assert night.check("everything_mapped").summary == "every event is posted"
+    assert night.check("everything_mapped").summary == "every event is on its way"
     assert night["reconcile_source"].sums["charges"] == "640.00"
     assert night["reconcile_source"].sums["payments_applied"] == "210.86"
     assert night["reconcile_source"].sums["adjustments"] == "220.39"

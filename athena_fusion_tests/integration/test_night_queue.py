@@ -209,6 +209,9 @@ def test_the_second_revision_waits_for_the_first_and_says_so(small: World) -> No
     assert "1; the first is 101-20260915-01, 12.00" in said
     assert "revision r1 is not yet proven in Fusion; the difference waits" in said
     assert later["package"].rows == 0
+    (waits,) = small.items(kind="WAITING")
+    assert (waits.finding.subject, waits.finding.amount_cents) == ("101-20260915-01", 1_200)
+    assert "r1 is not yet proven" in waits.finding.reason
     assert later.check("t10_sent_equals_imported").summary == "this night sent nothing"
     assert small.in_ledger("101") == 0
 
@@ -218,6 +221,7 @@ def test_the_second_revision_waits_for_the_first_and_says_so(small: World) -> No
     freed = small.run("101", LATER, run_id="the later night again")
     assert freed.finished
     assert [row["journal"] for row in freed["transform"].preview] == [f"{CHARGES}-r2"]
+    assert small.items() == []
     assert small.in_ledger("101") == 10_000
 
 

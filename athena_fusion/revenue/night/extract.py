@@ -22,6 +22,7 @@ from athena_fusion.revenue.night.context import (
     StageRefused,
     asset_folder,
     controls_of,
+    subject_named,
 )
 from athena_fusion.revenue.source import SourceExtract, Window
 from athena_fusion.revenue.stage import CheckOutcome, StageResult
@@ -191,7 +192,11 @@ def _raw_subject(name: str, path: Path, sha256: str) -> Subject:
 
 def _queue(ctx: NightContext, entity: str, batch_date: date, found: SourceExtract) -> None:
     """Quarantined rows wait for a person; those that athenaOne has corrected since are closed."""
-    bad = found.quarantined
+    since = ctx.history("extract", entity, batch_date + timedelta(days=1), date.max)
+    later = [ctx.store.read_frame(subject_named(m, "rows").name, ["row_id"]) for m in since]
+    bad = found.quarantined.join(
+        pl.concat([found.rows.select("row_id").clear(), *later]), on="row_id", how="anti"
+    )
     ctx.queue.put(
         [
             Finding(

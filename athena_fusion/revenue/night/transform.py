@@ -129,6 +129,11 @@ def remap(
     _check_remap(ctx, entity, batch_date, changed)
     books = open_books(ctx, entity, batch_date, settled=False)
     moved = remapped_postings(books.log, lines, changed, batch_date)
+    if moved.join(books.later, on="row_id", how="semi").height:
+        raise StageRefused(
+            f"entity {entity}, {batch_date}: a later night has changed or voided rows behind these lines; nothing was "
+            "purged or sent. Mend the segment in Fusion and reload without another value."
+        )
     if not _moved_alike(moved, lines, changed):
         raise StageRefused(
             f"entity {entity}, {batch_date}: the postings behind the remapped lines cannot be told from others; "
