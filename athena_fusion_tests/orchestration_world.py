@@ -24,7 +24,7 @@ GRAPH = defs.resolve_asset_graph()
 
 STAGES = {
     "extract": "extraction/rcm_transactions",
-    "reconcile_source": "reconciliation/source_totals",
+    "reconcile_source": "extraction/source_totals",
     "transform": "revenue/journal_lines",
     "package": "revenue/journal_fbdi",
     "load": "load/journal_load",

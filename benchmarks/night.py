@@ -13,7 +13,7 @@ from benchmarks.place import DAY, Size
 STAGES = ("extract", "reconcile_source", "transform", "package", "load", "read_back")
 STEPS = {
     "extraction__rcm_transactions": "extract",
-    "reconciliation__source_totals": "reconcile_source",
+    "extraction__source_totals": "reconcile_source",
     "revenue__journal_lines": "transform",
     "revenue__journal_fbdi": "package",
     "load__journal_load": "load",

@@ -112,6 +112,12 @@ def test_without_the_report_the_day_is_unproven_and_blocked(small: World) -> Non
         small.night.transform("101", FOLLOW_UP, "by hand")
     assert nothing_sent(small)
 
+    small.deliver(
+        FOLLOW_UP, edits=THREE, again_on=LATER
+    )  # the next night has the report, and makes up for it
+    assert small.run("101", LATER).finished
+    assert small.in_ledger("101") == 14_000
+
 
 def test_a_delivery_made_before_the_day_ended_says_nothing_about_it(small: World) -> None:
     small.deliver(FOLLOW_UP)

@@ -13,7 +13,7 @@ KEY = ["reconciliation", "ledger_reconciliation"]
 
 @dg.asset(
     key=KEY,
-    group_name="evidence",  # the part of the day's end: in one group with 03:00 the graph would bend back
+    group_name="reconciliation",
     partitions_def=BATCH_DATE,
     deps=[load.READBACK],
     owners=[FINANCE],

@@ -9,12 +9,12 @@ from athena_fusion.orchestration.gates import gate
 from athena_fusion.orchestration.partitions import NIGHT, night_key
 from athena_fusion.orchestration.resources import NightResource
 
-SOURCE_TOTALS = ["reconciliation", "source_totals"]
+SOURCE_TOTALS = ["extraction", "source_totals"]
 
 
 @dg.asset(
     key=SOURCE_TOTALS,
-    group_name="reconciliation",
+    group_name="extraction",
     partitions_def=NIGHT,
     deps=[extraction.KEY],
     owners=[FINANCE],

@@ -61,8 +61,9 @@ class Books:
 def open_books(ctx: NightContext, entity: str, batch_date: date, *, settled: bool = True) -> Books:
     """The books for `batch_date`.
 
-    Of this night itself the postings of categories that left are settled, and all of them once a later night has built
-    on them; what never left may be posted anew, with a corrected crosswalk. `settled=False` takes all of them. Nights whose transform failed a control said nothing.
+    Of this night itself the postings of categories that left are settled, and all of them once a later night has
+    built on them; what never left may be posted anew, with a corrected crosswalk. `settled=False` takes all of
+    them. Nights whose transform failed a control said nothing.
     """
     found = ctx.history("transform", entity, ctx.tenant.first_batch_date, date.max)
     earlier = [m for m in found if m.business_date < batch_date and m.passed]

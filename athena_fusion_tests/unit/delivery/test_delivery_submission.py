@@ -4,11 +4,12 @@ import json
 from datetime import timedelta
 
 import pytest
-from sim.delivery_world import World, other_content
+from sim.delivery_world import BATCH_DATE, World, journal_lines, other_content
 from sim.simulated_fusion import SimulatedGateway
 from sqlalchemy import select
 
 from athena_fusion.delivery.gateway import JobKind
+from athena_fusion.delivery.readback import prove
 from athena_fusion.delivery.states import IntentConflict, State
 from athena_fusion.delivery.submission import DeliveryError
 from athena_fusion.http import OutcomeUnknown, Refused, Unauthorized, Unavailable
@@ -286,6 +287,24 @@ def test_a_next_attempt_waits_for_the_purge_of_the_one_before(world, gateway):
     second = world.package(attempt=2)
     with pytest.raises(DeliveryError, match="Use reload"):
         delivery.load([second])
+
+
+def test_an_attempt_beside_a_proven_one_brings_other_lines(world, gateway):
+    first = world.package()
+    delivery = world.delivery(gateway)
+    delivery.load([first])
+    lines = journal_lines("101", "01", (4000,), ("2100",), post_date=BATCH_DATE - timedelta(days=1))
+    second = world.build(lines, "101", "01", 2, 101)
+    with pytest.raises(DeliveryError, match="attempt 1 is IMPORTED and nobody decided to replace it"):
+        delivery.load([second])  # what became of the first is not known yet
+    prove(delivery, [first])
+    with pytest.raises(DeliveryError, match=r"4 of its lines are in the ledger already.*nothing was sent"):
+        delivery.load([world.package(attempt=2)])
+    before = len(writes(gateway))
+    (result,) = delivery.load([second])
+    assert result.ok
+    assert writes(gateway)[before:] == ["upload", "load", "import"]  # no purge: the first stays
+    assert len(gateway.model.ledger) == first.rows + second.rows
 
 
 def test_two_intents_cannot_share_a_group_id(world, gateway):
