@@ -6,10 +6,12 @@ a call that may change something is sent once, and a lost answer is `OutcomeUnkn
 Nothing raised here carries a token, a secret, a query value or a number out of a path.
 """
 
+import functools
 import json as jsonlib
 import logging
 import random
 import re
+import ssl
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -254,6 +256,12 @@ class _Lost:
     what: str
 
 
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One context per process: reading the certificate authorities takes longer than a call."""
+    return httpx.create_ssl_context()
+
+
 class HttpClient:
     """Calls to one host. Thread-safe; close it, or use it as a context manager."""
 
@@ -286,6 +294,7 @@ class HttpClient:
             transport=transport,
             follow_redirects=False,
             headers={"User-Agent": "athena-fusion", "Accept": "application/json"},
+            verify=_tls(),
             trust_env=not local,  # a company proxy cannot reach our loopback
             # Shorter than servers keep idle connections: one closed under a write would be an unknown outcome.
             limits=httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=2.0),

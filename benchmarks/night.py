@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from benchmarks.place import DAY, Size
 
 STAGES = ("extract", "reconcile_source", "transform", "package", "load", "read_back")
-STEPS = {
-    "extraction__rcm_transactions": "extract",
-    "extraction__source_totals": "reconcile_source",
-    "revenue__journal_lines": "transform",
-    "revenue__journal_fbdi": "package",
-    "load__journal_load": "load",
-    "load__journal_readback": "read_back",
-    "reconciliation__ledger_reconciliation": "reconcile_ledger",
-    "evidence__evidence_pack": "issue_evidence",
+STAGE_OF_ASSET = {
+    "rcm_transactions": "extract",
+    "source_totals": "reconcile_source",
+    "journal_lines": "transform",
+    "journal_fbdi": "package",
+    "journal_load": "load",
+    "journal_readback": "read_back",
+    "ledger_reconciliation": "reconcile_ledger",
+    "evidence_pack": "issue_evidence",
 }
 
 
@@ -65,7 +65,8 @@ def through_dagster(size: Size) -> Night:
             stats = instance.get_run_stats(report.run_id)
             night.runs.append((stats.end_time or 0) - (stats.start_time or 0))
             for step in instance.get_run_step_stats(report.run_id):
-                night.add(STEPS[step.step_key], (step.end_time or 0) - (step.start_time or 0))
+                asset = step.step_key.rsplit("__", 1)[1]
+                night.add(STAGE_OF_ASSET[asset], (step.end_time or 0) - (step.start_time or 0))
     return night
 
 

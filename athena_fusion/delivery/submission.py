@@ -33,6 +33,7 @@ from athena_fusion.trust.manifest import ManifestBook
 
 _SUCCESS = TERMINAL - FAILED
 _LONGEST_PAUSE = 60.0
+_SLICE = 500  # keys per IN clause
 _MOST_CALLS = 5  # calls of one step with unknown outcome, each settled, before the package is given back
 _NOTHING_HAPPENED = (Unauthorized, QuotaExceeded, Unavailable)
 
@@ -437,13 +438,15 @@ class JournalDelivery:
 
     def _refuse_sent(self, connection: Connection, package: Package) -> None:
         """Whoever made the package: a line that is proven to be in the ledger would be there twice."""
-        sent = select(sent_amount.c.line_key).where(sent_amount.c.entity == package.intent.entity)
-        keys = set(self.store.read_frame(package.lines, ["line_key"]).to_series())
-        if doubled := keys & set(connection.execute(sent).scalars()):
-            raise DeliveryError(
-                f"{package.intent.key}: {len(doubled)} of its lines are in the ledger already, the first is "
-                f"{min(doubled)}; nothing was sent."
+        keys = self.store.read_frame(package.lines, ["line_key"]).to_series().sort().to_list()
+        for start in range(0, len(keys), _SLICE):
+            sent = select(sent_amount.c.line_key).where(
+                sent_amount.c.line_key.in_(keys[start : start + _SLICE])
             )
+            if (doubled := connection.execute(sent.limit(1)).scalar_one_or_none()) is not None:
+                raise DeliveryError(
+                    f"{package.intent.key}: line {doubled} is in the ledger already; nothing was sent."
+                )
 
     def _move(self, run: _Run, state: State, **columns: Any) -> None:
         """Progress: the next state, with the time-out counted anew."""

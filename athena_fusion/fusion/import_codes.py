@@ -52,7 +52,20 @@ def _one(code: str, description: str) -> Explanation:
         return Explanation(
             code, "unknown", f"Fusion gave code {code}, which no list explains", "read the execution report"
         )
+    if code == "EF03":
+        return _disabled(known, description)
     return _combination(known, description) if code == "EF04" else known
+
+
+def _disabled(known: Explanation, description: str) -> Explanation:
+    segment, value = _SEGMENT.search(description), _VALUE.search(description)
+    if not (segment and value):
+        return known
+    return replace(
+        known,
+        words=f"{segment[1]} {value[1]} is disabled, and the account combination with it",
+        fix=f"enable {segment[1]} {value[1]} in Fusion, or map to another value and reload",
+    )
 
 
 def _combination(known: Explanation, description: str) -> Explanation:

@@ -161,8 +161,7 @@ class World:
         shutil.copytree(Path(athena_fusion.tenant.__file__).parent / "sandbox", self.folder)
         self._own_settings()
         self.edit("billing_entities.csv", self._own_ordinals)
-        self.runtime = Runtime(load_tenant(self.folder, self.environment))
-        self.reopen()
+        self._open()
         for purpose in PURPOSES:
             self.runtime.keys.ensure(purpose)
 
@@ -233,6 +232,9 @@ class World:
     def reopen(self) -> None:
         """Load the tenant's files and open everything anew, as another process would."""
         self.runtime.close()
+        self._open()
+
+    def _open(self) -> None:
         self.runtime = Runtime(load_tenant(self.folder, self.environment))
         self.night: RevenueNight = self.runtime.night()
 
@@ -245,8 +247,8 @@ class World:
 
         `again_on` gives the same rows once more as the delivery of that later day.
         """
-        source = self.sandbox.process.dataview / _delivery(day)
-        target = self.dataview / _delivery(again_on or day)
+        source = self.sandbox.process.dataview / delivery_name(day)
+        target = self.dataview / delivery_name(again_on or day)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
         rows = {
@@ -255,16 +257,7 @@ class World:
         for table, change in (edits or {}).items():
             rows[table] = edit_csv(target / f"{table}.csv", change)
         dataview_faults.spoil(target, rows, faults)
-        files = sorted(path for path in target.glob("*.csv") if path.stem != "control")
-        lines = [
-            {
-                "file": path.name,
-                "rows": str(rows[path.stem]),
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            }
-            for path in files
-        ]
-        write_csv(target / "control.csv", lines)
+        seal(target, rows)
         dataview_faults.spoil_after_control(target, faults)
         return target
 
@@ -381,8 +374,23 @@ def _own(rows: Rows) -> dict[str, str]:
     return min(rows, key=lambda row: int(row["CLAIMID"]))
 
 
-def _delivery(day: date) -> str:
+def delivery_name(day: date) -> str:
+    """The folder of a business day's delivery."""
     return f"{day + timedelta(days=1):%Y%m%d}T053000Z"
+
+
+def seal(delivery: Path, rows: Mapping[str, int]) -> None:
+    """Write the control file of a delivery, which promises so many `rows` per table and makes it complete."""
+    files = sorted(path for path in delivery.glob("*.csv") if path.stem != "control")
+    lines = [
+        {
+            "file": path.name,
+            "rows": str(rows[path.stem]),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in files
+    ]
+    write_csv(delivery / "control.csv", lines)
 
 
 def read_csv(path: Path) -> Rows:
@@ -391,10 +399,10 @@ def read_csv(path: Path) -> Rows:
         return list(csv.DictReader(file))
 
 
-def write_csv(path: Path, rows: Rows) -> None:
-    """Rows with the header of the first."""
+def write_csv(path: Path, rows: Rows, header: Iterable[str] = ()) -> None:
+    """Rows with this header, or that of the first."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, list(header) or list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
