@@ -3,6 +3,8 @@
 Every call that changes Fusion is a `_Step`: first look whether its effect is already there, write the intent to
 call, call, record the id. After a lost answer or a crash the intent stands in its ...ING state; then nothing is
 repeated until `settle_seconds` have passed, so that a late effect must have shown itself, and the look decides.
+Only a drive that has itself just made the call before needs no look: nobody can have made the next one, and the
+search behind a look grows with everything that the pod ran in the last hour.
 Several packages are driven side by side in one loop, because nearly all the time is waiting for Fusion.
 """
 
@@ -99,6 +101,7 @@ class _Run:
     faults: int = 0
     unknown: int = 0
     purges: int = 0
+    own: bool = False  # this drive made the call before and had its answer
     stopped: str = ""
 
 
@@ -279,7 +282,7 @@ class JournalDelivery:
         except Overtaken:
             standing = self.find(run.row.key)
             assert standing is not None
-            run.row, run.due = standing, self._from_now(self.settings.poll_seconds)
+            run.row, run.due, run.own = standing, self._from_now(self.settings.poll_seconds), False
         except Refused as error:  # a read that Fusion will not answer: later calls go on from here
             run.stopped = str(error)
         except HttpError as error:  # a read failed: that says nothing about the load
@@ -291,7 +294,8 @@ class JournalDelivery:
         if row.state is step.armed and not self._settled(run):
             return
         key = {"intent": row.key, "step": step.name}
-        found = step.look(row)
+        found = None if run.own else step.look(row)
+        run.own = False
         if found is not None:
             ids = {name: value for name, value in found.columns.items() if value}
             self.audit.append("fusion.adopted", "ok", **key, state=found.state, **ids)
@@ -319,6 +323,7 @@ class JournalDelivery:
         else:
             self.audit.append("fusion.sent", "ok", **key, **{step.column: made})
             self._move(run, step.done, **{step.column: made})
+            run.own = True
 
     def _settled(self, run: _Run) -> bool:
         """Whether a lost call can no longer take effect; if not, come back. Looks in between, because another

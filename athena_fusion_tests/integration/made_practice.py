@@ -195,9 +195,10 @@ class MadePractice(World):
         for entity in self.entities:
             moved = {DAY: 0}
             for event in self._reported.values():
-                if event.entity == entity and event.kind in _RECEIVABLE:
+                if event.entity == entity:
                     post = date.fromisoformat(event.row["POSTDATE"])
-                    moved[post] = moved.get(post, 0) + parse_cents(event.row["AMOUNT"])
+                    amount = parse_cents(event.row["AMOUNT"]) if event.kind in _RECEIVABLE else 0
+                    moved[post] = moved.get(post, 0) + amount
             balance = 0
             for day in (min(moved) - timedelta(days=1), *sorted(moved)):
                 balance += moved.get(day, 0)

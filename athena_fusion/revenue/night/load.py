@@ -141,7 +141,9 @@ def reload(ctx: NightContext, intent_key: str, actor: str, run_id: str) -> Reloa
         changed, transformed = remap(ctx, intent.entity, intent.batch_date, run_id, lines, corrections)
         rowset = source_rowset(ctx, transformed)
         fresh = write_package(ctx, changed, intent.entity, intent.batch_date, attempt, rowset)
-        others = [p for p in live_packages(ctx, intent.entity, intent.batch_date) if p.intent != intent]
+        # The fresh one itself is among the live ones when another press was quicker.
+        standing = live_packages(ctx, intent.entity, intent.batch_date)
+        others = [p for p in standing if p.intent not in (intent, fresh.intent)]
         ref, checks = sign_packages(
             ctx, intent.entity, intent.batch_date, run_id, transformed, [*others, fresh]
         )

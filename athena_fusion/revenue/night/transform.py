@@ -121,13 +121,16 @@ def remap(
     The postings behind a remapped line move with it in the log: a later correction or void then finds the account
     that Fusion holds. Without a remap the standing manifest is kept.
     """
-    standing = ctx.gate("transform", entity, batch_date)
     segments = {key: dict(change.segments) for key, change in corrections.items() if change.segments}
     if not segments:
-        return lines, standing
+        return lines, ctx.gate("transform", entity, batch_date)
     changed = remapped_lines(lines, segments, account_tables(ctx.tenant).chart)
     _check_remap(ctx, entity, batch_date, changed)
     books = open_books(ctx, entity, batch_date, settled=False)
+    standing = ctx.gate("transform", entity, batch_date)  # after the log: another press may be signing
+    drawn = ctx.store.read_frame(subject_named(standing, "journal_lines").name)
+    if changed.join(drawn, on=["line_key", "combination"], how="anti").is_empty():
+        return changed, standing  # a press that got no further has moved the postings already
     moved = remapped_postings(books.log, lines, changed, batch_date)
     if moved.join(books.later, on="row_id", how="semi").height:
         raise StageRefused(

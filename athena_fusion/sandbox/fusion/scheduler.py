@@ -91,13 +91,13 @@ def search(call: Call) -> Response:
     rows = call.pod.database.rows(
         "SELECT * FROM ess_requests WHERE ? IS NULL OR absolute_parent = ? ORDER BY id DESC", tree, tree
     )
-    found = []
-    for row in rows:
-        details = _details(call, row)
-        if all(_matches(details.get(field), compare, value) for field, compare, value in terms):
-            found.append(details)
-    page = [_narrow(call, details) for details in found[offset : offset + limit]]
-    more = len(found) > offset + limit
+    wanted = [
+        row
+        for row in rows
+        if all(_matches(_value(call, row, field), compare, value) for field, compare, value in terms)
+    ]
+    page = [_narrow(call, _details(call, row)) for row in wanted[offset : offset + limit]]
+    more = len(wanted) > offset + limit
     following = urlencode({**call.query, "limit": limit, "offset": offset + limit})
     return collection(
         page,
@@ -109,25 +109,39 @@ def search(call: Call) -> Response:
     )
 
 
-def _details(call: Call, row: sqlite3.Row) -> dict[str, object]:
+_COLUMNS = {
+    "requestId": "id",
+    "absParentRequestId": "absolute_parent",
+    "state": "state",
+    "submitter": "submitter",
+    "submissionTime": "submitted",
+    "processStartTime": "started",
+    "completedTime": "completed",
+    "requestCategory": "category",
+}
+
+
+def _value(call: Call, row: sqlite3.Row, field: str) -> object:
+    """One field; a search looks at thousands of requests and shows a page of them."""
+    if field in _COLUMNS:
+        return row[_COLUMNS[field]]
     job = call.engine.jobs[row["definition"]]
-    return {
-        "requestId": row["id"],
-        "absParentRequestId": row["absolute_parent"],
-        "parentRequestId": row["parent"] or 0,
-        "jobDefinitionId": f"JobDefinition:/{job.package}/{job.definition}",
-        "description": job.name,
-        "state": row["state"],
-        "submitter": row["submitter"],
-        "submissionTime": row["submitted"],
-        "processStartTime": row["started"],
-        "completedTime": row["completed"],
-        "requestCategory": row["category"],
-        "requestParameters": [
-            {"name": f"submit.argument{number}", "paramType": "STRING", "value": value}
-            for number, value in enumerate(json.loads(row["arguments"]), start=1)
-        ],
-    }
+    match field:
+        case "parentRequestId":
+            return row["parent"] or 0
+        case "jobDefinitionId":
+            return f"JobDefinition:/{job.package}/{job.definition}"
+        case "description":
+            return job.name
+        case _:
+            return [
+                {"name": f"submit.argument{number}", "paramType": "STRING", "value": value}
+                for number, value in enumerate(json.loads(row["arguments"]), start=1)
+            ]
+
+
+def _details(call: Call, row: sqlite3.Row) -> dict[str, object]:
+    return {field: _value(call, row, field) for field in (*_FIELDS, "description")}
 
 
 def _narrow(call: Call, details: dict[str, object]) -> dict[str, object]:

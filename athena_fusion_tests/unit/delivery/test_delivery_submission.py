@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from sim.delivery_world import BATCH_DATE, World, journal_lines, other_content
-from sim.simulated_fusion import SimulatedGateway
+from sim.simulated_fusion import Crash, SimulatedGateway
 from sqlalchemy import select
 
 from athena_fusion.delivery.gateway import JobKind
@@ -36,6 +36,27 @@ def test_a_package_is_uploaded_loaded_and_imported_once(world, gateway):
     assert writes(gateway) == ["upload", "load", "import"]
     assert len(gateway.model.ledger) == package.rows
     assert len(result.logs) == 2
+
+
+def test_only_what_this_drive_did_not_just_do_itself_is_searched(world, gateway):
+    world.delivery(gateway).load([world.package()])
+    assert gateway.calls.count("search") == 0, "a clean load follows its own calls"
+
+    other = world.package(category="02")
+
+    def crash(name: str) -> None:
+        if name == "before load" and gateway.calls.count("upload") == 2:
+            raise Crash
+
+    gateway.hook = crash
+    with pytest.raises(Crash):
+        world.delivery(gateway).load([other])
+    gateway.hook = lambda _: None
+    world.clock.sleep(world.delivery(gateway).settings.settle_seconds)
+    (result,) = world.delivery(gateway).load([other])
+    assert result.ok
+    assert gateway.calls.count("search") == 1, "the load may have been made before the crash"
+    assert len(gateway.model.ledger) == 2 * other.rows
 
 
 def test_every_call_is_announced_in_the_audit_log_before_it_is_made(world, gateway):
