@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # the flow's libraries are loaded by the run that needs them,
 
 
 _PREVIEW_ROWS = 25
+_COUNT_DIGITS = 9  # longer ones are identifiers
 
 
 def materialized(result: StageResult) -> dg.MaterializeResult:
@@ -24,8 +25,7 @@ def materialized(result: StageResult) -> dg.MaterializeResult:
     for name, amount in result.sums.items():
         metadata[name] = dg.MetadataValue.text(amount)
     for name, note in result.notes.items():
-        # A count as a number is plotted over time; an amount stays text, because a float is no money.
-        metadata[name] = dg.MetadataValue.int(int(note)) if note.isdecimal() else dg.MetadataValue.text(note)
+        metadata[name] = _shown(note)
     if result.preview:
         metadata["preview"] = dg.MetadataValue.md(markdown_table(result.preview))
     return dg.MaterializeResult(
@@ -42,8 +42,18 @@ def check_result(outcome: CheckOutcome) -> dg.AssetCheckResult:
         passed=outcome.ok,
         severity=dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN,
         description=outcome.summary,
-        metadata={"actual": outcome.left, "expected": outcome.right, "difference": outcome.difference},
+        metadata={
+            "actual": _shown(outcome.left),
+            "expected": _shown(outcome.right),
+            "difference": _shown(outcome.difference),
+        },
     )
+
+
+def _shown(text: str) -> dg.MetadataValue:
+    """A count as a number, which is plotted over time; an amount stays text, because a float is no money."""
+    count = text.isdecimal() and len(text) <= _COUNT_DIGITS
+    return dg.MetadataValue.int(int(text)) if count else dg.MetadataValue.text(text)
 
 
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:

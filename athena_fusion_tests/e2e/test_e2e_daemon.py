@@ -31,7 +31,7 @@ from athena_fusion.sandbox.world import ZONE, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-START_SECONDS = 30  # until the daemon looks at the clock: a tick before that is not made up for
+START_SECONDS = 25  # until the daemon looks at the clock: a tick before that is not made up for
 NIGHT_SECONDS = 230  # two minutes on an idle machine, most of it waiting for the clock
 LINES = 40
 

@@ -81,7 +81,7 @@ def test_stage_is_shown_with_its_figures(world, stage):
     [
         (stage, name, blocking)
         for stage, asset in STAGES.items()
-        for name, blocking in checks_of(asset).items()
+        for name, blocking in sorted(checks_of(asset).items())
     ],
 )
 def test_failed_check_stops_its_run_if_and_only_if_it_protects_money(world, stage, name, blocking):
