@@ -104,8 +104,9 @@ def reconcile_ledger(ctx: NightContext, batch_date: date, run_id: str) -> StageR
         sums=sums,
         checks=checks,
         preview=ledger_preview(ledger),
-        notes={night.entity: night.state for night in nights}
-        | {f"{tie.entity} {tie.measure}": f"{cents_display(tie.fusion_cents)} in Fusion" for tie in ties},
+        notes={"entities": str(len(nights))}
+        | {f"entity {n.entity}": n.state for n in nights if not n.finished or n.waiting}
+        | {f"{tie.entity} {tie.measure}": _said(tie) for tie in ties if not tie.ok},
     )
 
 
@@ -312,6 +313,11 @@ def _t10(ledger: pl.DataFrame, nights: Sequence[EntityNight]) -> CheckOutcome:
         difference=cents_display(sent - held),
         summary=said,
     )
+
+
+def _said(tie: Tie) -> str:
+    reported = "nothing" if tie.athenaone_cents is None else cents_display(tie.athenaone_cents)
+    return f"{reported} reported by athenaOne, {cents_display(tie.fusion_cents)} in Fusion"
 
 
 def _ties(ties: Sequence[Tie]) -> CheckOutcome:

@@ -67,7 +67,9 @@ def test_a_critical_amount_stops_whatever_explains_it():
     figures = _t1(("CHARGE", 1, 2, 0, CRITICAL_CENTS))
     assert explanation(figures, _known(_line(cents=CRITICAL_CENTS)), DAY) == ""
     figures = _t1(("CHARGE", 1, 2, 0, CRITICAL_CENTS - 1))
-    assert explanation(figures, _known(_line(cents=CRITICAL_CENTS - 1)), DAY).startswith("1 quarantined rows, 9,999.99")
+    assert explanation(figures, _known(_line(cents=CRITICAL_CENTS - 1)), DAY).startswith(
+        "1 quarantined rows, 9,999.99"
+    )
 
 
 def test_a_surplus_or_an_unproven_figure_is_never_explained():
