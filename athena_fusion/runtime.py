@@ -20,6 +20,7 @@ from athena_fusion.delivery.findings import DeliveryError
 from athena_fusion.delivery.fusion_gateway import RestGateway
 from athena_fusion.delivery.gate import GateRefused
 from athena_fusion.delivery.queue import ExceptionQueue, QueueError
+from athena_fusion.delivery.reload import ReloadRefused
 from athena_fusion.delivery.states import IntentConflict
 from athena_fusion.delivery.submission import DeliverySettings, JournalDelivery
 from athena_fusion.formats.fbdi.layout import FbdiError
@@ -42,6 +43,9 @@ from athena_fusion.trust.keys import KeyProblem, KeyRing
 from athena_fusion.trust.manifest import ChainBroken, ManifestBook, ManifestError
 from athena_fusion.trust.secrets import SecretError, SecretRef
 from athena_fusion.trust.tokens import SigningKey, TokenCache, TokenClient, TokenError, TokenSource
+
+REFUSALS = (GateRefused, ReloadRefused, StageRefused)
+"""Something that is not allowed as things stand: a gate, a control, a person's decision is missing."""
 
 UPSTREAM_ERRORS = (HttpError, TokenError)
 """athenaOne or Fusion did not do its part."""

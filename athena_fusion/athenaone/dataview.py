@@ -159,6 +159,8 @@ def read_table(table: str, promised: DeliveredFile, data: bytes, delivery: str) 
     if missing:
         unknown = [column for column in frame.columns if column not in columns]
         hint = f" Columns not in the contract: {', '.join(unknown)}." if unknown else ""
+        if len(unknown) == frame.width:  # a file without a header: its first line is a patient's, never shown
+            hint = " Its first line is no header of this table."
         raise DataViewError(
             f"{where}: column {', '.join(missing)} was expected and is not there; nothing was read.{hint} "
             "Compare the export's column list with the contract."
@@ -214,9 +216,11 @@ def _header(content: bytes, where: str) -> list[str]:
         raise DataViewError(f"{where}:1 is not UTF-8; nothing was read") from None
     if not first:
         raise DataViewError(f"{where} is empty, even the header is missing; nothing was read")
-    twice = sorted({column for column in first if first.count(column) > 1})
+    twice = [number for number, column in enumerate(first, start=1) if column in first[: number - 1]]
     if twice:
-        raise DataViewError(f"{where}:1 names column {', '.join(twice)} twice; nothing was read")
+        raise DataViewError(
+            f"{where}:1 repeats a name in column {twice[0]}; nothing was read. Is there a header?"
+        )
     return first
 
 

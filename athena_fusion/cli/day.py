@@ -15,7 +15,9 @@ def as_date(_context: click.Context, _parameter: click.Parameter, value: datetim
     return value.date()
 
 
-day_argument = click.argument("batch_date", type=click.DateTime(["%Y-%m-%d"]), callback=as_date)
+day_argument = click.argument(
+    "batch_date", metavar="BATCH_DATE", type=click.DateTime(["%Y-%m-%d"]), callback=as_date
+)
 
 
 @click.group()

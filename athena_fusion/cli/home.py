@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from athena_fusion.cli.output import FINDINGS, stop
+from athena_fusion.tenant.loader import default_tenant_dir, load_settings
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 def home() -> Path:
-    """`ATHENA_FUSION_HOME`, or `var` below the current folder."""
-    return Path(os.environ.get("ATHENA_FUSION_HOME", "var")).absolute()
+    """The tenant's home: `ATHENA_FUSION_HOME`, or `var` below the current folder, unless its file says otherwise."""
+    return Path(load_settings(default_tenant_dir()).home).absolute()
 
 
 def prepare_home() -> Path:

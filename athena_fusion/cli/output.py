@@ -11,8 +11,9 @@ from rich.table import Table
 
 OK, FINDINGS, USAGE, BLOCKED, UPSTREAM = 0, 1, 2, 3, 4
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+_WIDE = 240  # a file or a pipe has no width of its own
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+errors = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDE)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 
@@ -27,8 +28,15 @@ def table(
 ) -> Table:
     """A table; the columns named in `right` hold figures."""
     made = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for number, column in enumerate(columns):
+        # The first column is what people copy into the next command.
+        figures = column in right
+        made.add_column(
+            column,
+            justify="right" if figures else "left",
+            overflow="fold",
+            no_wrap=number == 0 or figures,
+        )
     for row in rows:
         made.add_row(*row)
     return made
@@ -49,11 +57,21 @@ def stop(code: int, message: str) -> NoReturn:
 
 def run(command: click.Command, arguments: Sequence[str] | None) -> None:
     """Run a command; errors of the platform become one line and an exit code, never a traceback."""
-    from athena_fusion.runtime import PLATFORM_ERRORS, UPSTREAM_ERRORS
-
     try:
         command.main(args=None if arguments is None else list(arguments), prog_name="athena-fusion")
-    except UPSTREAM_ERRORS as error:
-        stop(UPSTREAM, str(error))
-    except PLATFORM_ERRORS as error:
-        stop(FINDINGS, str(error))
+    except Exception as error:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from athena_fusion.runtime import PLATFORM_ERRORS, REFUSALS, UPSTREAM_ERRORS
+
+        if isinstance(error, UPSTREAM_ERRORS):
+            stop(UPSTREAM, str(error))
+        if isinstance(error, REFUSALS):
+            stop(BLOCKED, str(error))
+        # A value that is no date, entity or amount; a folder that cannot be written; a database that does not answer.
+        if isinstance(error, (*PLATFORM_ERRORS, ValueError, OSError, SQLAlchemyError)):
+            stop(
+                FINDINGS,
+                f"{type(error).__name__}: {error}" if not isinstance(error, PLATFORM_ERRORS) else str(error),
+            )
+        raise

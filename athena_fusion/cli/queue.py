@@ -2,7 +2,7 @@
 
 import getpass
 import sys
-from datetime import date
+from datetime import date, datetime
 
 import click
 
@@ -11,6 +11,8 @@ from athena_fusion.cli.output import FINDINGS, console, emit_json, json_option, 
 from athena_fusion.delivery.queue import Correction, Item
 from athena_fusion.money import cents_display
 from athena_fusion.runtime import Runtime
+
+_SHOWN = 90  # characters of a reason in the list
 
 actor_option = click.option("--actor", default=getpass.getuser, help="Who decides; recorded. Default: you.")
 
@@ -21,12 +23,13 @@ def queue() -> None:
 
 
 @queue.command("list")
-@click.option("--date", "batch_date", help="Business day, YYYY-MM-DD.")
+@click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="Business day, YYYY-MM-DD.")
 @click.option("--entity", help="Billing entity.")
 @click.option("--kind", help="REJECTED, HELD, UNMAPPED, QUARANTINED ...")
 @json_option
-def list_items(batch_date: str | None, entity: str | None, kind: str | None, as_json: bool) -> None:
-    """Open items, the largest amount first."""
+def list_items(day: datetime | None, entity: str | None, kind: str | None, as_json: bool) -> None:
+    """Open items, the largest amount first; `queue show` gives one in full."""
+    batch_date = None if day is None else day.date().isoformat()
     items = Runtime.shared().queue.list_items(batch_date=batch_date, entity=entity, kind=kind)
     if as_json:
         emit_json([_plain(item) for item in items])
@@ -37,14 +40,13 @@ def list_items(batch_date: str | None, entity: str | None, kind: str | None, as_
             item.finding.entity,
             item.finding.batch_date,
             str(item.finding.kind),
-            item.finding.code,
             cents_display(item.finding.amount_cents),
             str(item.status),
-            item.finding.reason,
+            item.finding.reason if len(item.finding.reason) < _SHOWN else item.finding.reason[:_SHOWN] + "…",
         ]
         for item in items
     ]
-    columns = ["item", "entity", "day", "kind", "code", "amount", "status", "reason"]
+    columns = ["item", "entity", "day", "kind", "amount", "status", "reason"]
     console.print(table(f"{len(items)} open items", columns, rows, right=["amount"]))
 
 
@@ -111,11 +113,14 @@ def reload(item_id: str, actor: str, verify: bool) -> None:
     )
     outcome = "proven in Fusion" if done.ok else done.proof.note if done.proof else done.load.note
     console.print(f"{rows} as group {done.package.group_id}: {outcome}", markup=False)
+    ok = done.ok
     if verify:
         day = date.fromisoformat(found.batch_date)
-        run_reload(day, found.entity)
-        run_evidence(day)
-    sys.exit(0 if done.ok else FINDINGS)
+        for report in (run_reload(day, found.entity), run_evidence(day)):
+            ok = ok and report.success
+            if not report.success:
+                console.print(f"{report.unit}: {report.stopped_by}", markup=False)
+    sys.exit(0 if ok else FINDINGS)
 
 
 def _plain(item: Item) -> dict[str, object]:

@@ -7,16 +7,22 @@ import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from athena_fusion.orchestration.cadence import CADENCE
 from athena_fusion.orchestration.entities import register_entities
 from athena_fusion.orchestration.nightly import FLOW
-from athena_fusion.orchestration.partitions import NightKey
+from athena_fusion.orchestration.partitions import NightKey, closed_day
 
 # The events are in the instance; the terminal gets our own summary.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class NoSuchNight(ValueError):
+    """A business day or a billing entity that no partition stands for."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,20 @@ class RunReport:
 
 
 def run_nights(day: date, entities: Sequence[str] | None = None, workers: int = 2) -> list[RunReport]:
-    """The `nightly` job of every entity; one that fails never holds the others."""
+    """The `nightly` job of every entity; one that fails never holds the others.
+
+    Raises `NoSuchNight` for a day or an entity that there is no night for.
+    """
+    _require_closed(day)
     with dg.DagsterInstance.get() as instance:
         known = register_entities(instance, day)
     chosen = list(entities) if entities else known
+    unknown = sorted(set(chosen) - set(known))
+    if unknown or not chosen:
+        raise NoSuchNight(
+            f"the tenant has no billing entity {', '.join(unknown) or 'at all'} on {day}; nothing was run. "
+            f"It has: {', '.join(known) or 'none'}."
+        )
     tasks = [("nightly", str(NightKey(day, entity)), entity) for entity in chosen]
     if workers == 1 or len(tasks) == 1:
         return [_run(*task) for task in tasks]
@@ -48,8 +64,18 @@ def run_reload(day: date, entity: str) -> RunReport:
 
 
 def run_evidence(day: date) -> RunReport:
-    """The day's ledger reconciliation and evidence pack."""
+    """The day's ledger reconciliation and evidence pack. Raises `NoSuchNight`."""
+    _require_closed(day)
     return _run("evidence", day.isoformat(), "day")
+
+
+def _require_closed(day: date) -> None:
+    last = closed_day(datetime.now(ZoneInfo(CADENCE.zone)).date())
+    if not CADENCE.first_batch_date <= day <= last:
+        raise NoSuchNight(
+            f"there is no night for {day}; nothing was run. Nights are from {CADENCE.first_batch_date} to {last}, the "
+            "last business day that is over."
+        )
 
 
 def _run(job: str, partition_key: str, unit: str) -> RunReport:

@@ -158,7 +158,7 @@ def test_missing_and_wrong_column(one: Callable[..., Delivery]) -> None:
         (b'DEPARTMENTID,DEPARTMENTNAME,PROVIDERGROUPID\n1,"a\nb",7\n2,SMITH\n', "DEPARTMENT.csv:4 has 2"),
         (b"DEPARTMENTID,DEPARTMENTNAME,PROVIDERGROUPID\n1,SMITH \xff,7\n", "DEPARTMENT.csv:2 is not UTF-8"),
         (b"DEPARTMENTID,\xff\n", "DEPARTMENT.csv:1 is not UTF-8"),
-        (b"DEPARTMENTID,DEPARTMENTID,PROVIDERGROUPID\n", "DEPARTMENT.csv:1 names column DEPARTMENTID twice"),
+        (b"DEPARTMENTID,DEPARTMENTID,PROVIDERGROUPID\n", "DEPARTMENT.csv:1 repeats a name in column 2"),
         (b"", "DEPARTMENT.csv is empty"),
     ],
 )
@@ -225,3 +225,10 @@ def test_contract_names_every_table_of_the_nightly_flow() -> None:
     assert {"TRANSACTION", "CLAIM", "UNAPPLIED", "UNPOSTABLE", "PAYMENTBATCH", "DEPOSITBATCH"} <= set(tables)
     assert {"activity_by_post_date", "ar_by_medical_group"} <= set(tables)
     assert len(tables["TRANSACTION"]) == 34
+
+
+def test_file_without_a_header_shows_nothing_of_its_first_line(one: Callable[..., Delivery]) -> None:
+    with pytest.raises(DataViewError) as caught:
+        one(b"4711,DOE,JANE\n4712,ROE,RICHARD\n", 1).read("DEPARTMENT")
+    assert "first line is no header" in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in ("4711", "DOE", "JANE"))

@@ -90,3 +90,19 @@ def test_a_layout_is_rebuilt_from_a_table(tmp_path: Path):
     assert run("fbdi", "layout", str(table)).output == (
         "position,name,type,max_length,required\n1,STATUS,text,50,Y\n2,AMOUNT,number,,N\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["day", "run", "2020-01-01"], "there is no night for 2020-01-01"),
+        (["day", "run", "2999-01-01"], "there is no night for 2999-01-01"),
+        (["day", "run", "2026-09-15", "--entity", "999"], "no billing entity 999"),
+    ],
+)
+def test_a_night_that_is_none_is_one_line(tenant, tmp_path, capsys, monkeypatch, arguments, said):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 1
+    assert said in capsys.readouterr().err
