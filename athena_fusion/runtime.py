@@ -3,6 +3,7 @@
 Everything is lazy: a command that only verifies the audit log opens no connection to athenaOne or Fusion.
 """
 
+import logging
 import os
 import subprocess
 from contextlib import ExitStack
@@ -41,6 +42,7 @@ from athena_fusion.tenant.model import Tenant
 from athena_fusion.trust.audit import AuditLog, AuditUnavailable
 from athena_fusion.trust.keys import KeyProblem, KeyRing
 from athena_fusion.trust.manifest import ChainBroken, ManifestBook, ManifestError
+from athena_fusion.trust.masking import mask_handlers
 from athena_fusion.trust.secrets import SecretError, SecretRef
 from athena_fusion.trust.tokens import SigningKey, TokenCache, TokenClient, TokenError, TokenSource
 
@@ -85,6 +87,8 @@ class Runtime:
         self.tenant = tenant
         self.clock = clock or SystemClock()
         self.home = Path(tenant.home)
+        for name in (None, "dagster"):  # whoever logs a call: tokens and secrets never reach a handler
+            mask_handlers(logging.getLogger(name))
         self._opened = ExitStack()
 
     def close(self) -> None:

@@ -27,7 +27,14 @@ def prepare_home() -> Path:
     own = place / "dagster"
     dagster_home = Path(os.environ.setdefault("DAGSTER_HOME", str(own)))
     dagster_home.mkdir(parents=True, exist_ok=True)
-    if dagster_home == own or not (dagster_home / "dagster.yaml").exists():
+    if not (PROJECT / "dagster.yaml").is_file() and not (dagster_home / "dagster.yaml").is_file():
+        stop(
+            FINDINGS,
+            f"{dagster_home} has no dagster.yaml; copy the one of the repository there. Nothing was started.",
+        )
+    if (PROJECT / "dagster.yaml").is_file() and (
+        dagster_home == own or not (dagster_home / "dagster.yaml").exists()
+    ):
         shutil.copyfile(PROJECT / "dagster.yaml", dagster_home / "dagster.yaml")
     os.environ["ATHENA_FUSION_HOME"] = str(place)
     return place

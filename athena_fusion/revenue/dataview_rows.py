@@ -149,6 +149,7 @@ def joined(tables: Mapping[str, pl.DataFrame], files: Mapping[str, str], practic
         tables["PAYMENTBATCH"],
         "PAYMENTBATCHID",
         {"deposit_batch": "DEPOSITBATCHID", "batch_group": "MEDICALGROUPID"},
+        grows=True,
     )
     deposits = _lookup(
         tables["DEPOSITBATCH"],
@@ -158,6 +159,7 @@ def joined(tables: Mapping[str, pl.DataFrame], files: Mapping[str, str], practic
             "deposit_location": "DEPOSITLOCATION",
             "bank_group": "MEDICALGROUPID",
         },
+        grows=True,
     )
     transaction = pl.col("source_table") == "TRANSACTION"
     primary = pl.col("responsible").str.to_uppercase().fill_null("PRIMARY") == "PRIMARY"
@@ -275,18 +277,22 @@ def problems(wide: pl.DataFrame, practice_id: str) -> pl.DataFrame:
         (
             transaction & ~blank["claim_id"] & ~known["claim_known"],
             "CLAIMID",
-            "the claim of the row is not in the delivery",
+            "the claim of the row is not in the delivery, or is there twice",
         ),
         (
             ~located & (~transaction | known["claim_known"]),
             department,
             "the row or its claim names no department",
         ),
-        (located & ~known["department_known"], department, "the department is not in table DEPARTMENT"),
+        (
+            located & ~known["department_known"],
+            department,
+            "the department is not in table DEPARTMENT, or is there twice",
+        ),
         (
             located & known["department_known"] & ~(known["group_known"] & ~blank["medical_group_id"]),
             department,
-            "the department's provider group, or its medical group, is not in table PROVIDERGROUP",
+            "the department's provider group, or its medical group, is not in table PROVIDERGROUP, or is there twice",
         ),
         (
             own & grouped & blank["entity"],
@@ -352,13 +358,18 @@ def _money(table: pl.DataFrame, name: str, file: str) -> pl.DataFrame:
     )
 
 
-def _lookup(table: pl.DataFrame, key: str, columns: Mapping[str, str]) -> pl.DataFrame:
-    """The last line per key: later deliveries follow earlier ones."""
-    return (
-        table.select(_text(key), *(_text(source).alias(name) for name, source in columns.items()))
-        .drop_nulls(key)
-        .unique(key, keep="last", maintain_order=True)
-    )
+def _lookup(
+    table: pl.DataFrame, key: str, columns: Mapping[str, str], *, grows: bool = False
+) -> pl.DataFrame:
+    """One line per key. A key with two answers has none: which one is true is not ours to guess.
+
+    A table that `grows` is read over several deliveries, oldest first: its last line counts.
+    """
+    lines = table.select(_text(key), *(_text(source).alias(name) for name, source in columns.items()))
+    lines = lines.drop_nulls(key).unique(maintain_order=True)
+    if grows:
+        return lines.unique(key, keep="last", maintain_order=True)
+    return lines.filter(~pl.col(key).is_duplicated())
 
 
 def _left(wide: pl.DataFrame, table: pl.DataFrame, on: str, key: str, known: str) -> pl.DataFrame:

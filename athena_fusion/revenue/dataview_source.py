@@ -57,6 +57,7 @@ class DataViewSource:
             ar=newest.read(AR) if newest.has(AR) else None,
             read=canonical.read,
             elsewhere=canonical.elsewhere,
+            superseded=canonical.superseded,
             high=newest.as_of,
         )
 

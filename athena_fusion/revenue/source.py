@@ -33,7 +33,8 @@ class SourceExtract:
     `rows` (TRANSACTIONS): current versions. `quarantined` (QUARANTINE): lines that could not be used; those with a
     null entity belong to nobody known and must be shown to everybody. `activity` and `ar` are athenaOne's own reports
     as text, `None` where the newest delivery has none. `read` counts data lines per table, `elsewhere` those of other
-    entities. `high` is the instant up to which the source is now read: the next window starts there.
+    entities, `superseded` those that a later delivery of the window replaced. `high` is the instant up
+    to which the source is now read: the next window starts there.
     """
 
     entity: str
@@ -45,6 +46,7 @@ class SourceExtract:
     ar: pl.DataFrame | None
     read: Mapping[str, int]
     elsewhere: int
+    superseded: int
     high: datetime
 
 

@@ -7,7 +7,7 @@ is the post date (athenaOne's own general-ledger date); athenaOne writes instant
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -82,14 +82,20 @@ _NEGATED = ("PAYMENT", "ADJUSTMENT")
 class Canonical:
     """`rows` (TRANSACTIONS) and `quarantined` (QUARANTINE, one line per problem) of one delivery.
 
-    `read` counts the data lines per table. `elsewhere` counts lines of other entities: every line read is a row,
-    is quarantined or is counted there.
+    `read` counts the data lines per table, `elsewhere` those of other entities, `superseded` those that a later
+    delivery replaced: every line read is a row, is quarantined or is counted there.
     """
 
     rows: pl.DataFrame
     quarantined: pl.DataFrame
     read: Mapping[str, int]
     elsewhere: int
+    superseded: int = 0
+
+    @property
+    def lines(self) -> int:
+        """Data lines that became a row or are quarantined."""
+        return self.rows.height + self.quarantined.select("file", "row").unique().height
 
 
 def canonicalise(
@@ -154,7 +160,7 @@ def latest(deliveries: Sequence[Canonical]) -> Canonical:
         .agg(pl.col("_n").max())
     )
     unnamed = bad.filter(pl.col("row_id").is_null())
-    return Canonical(
+    merged = Canonical(
         rows=rows.join(last, on=["row_id", "_n"], how="semi").drop("_n").sort("row_id"),
         quarantined=pl.concat([bad.join(last, on=["row_id", "_n"], how="semi"), unnamed])
         .drop("_n")
@@ -162,6 +168,7 @@ def latest(deliveries: Sequence[Canonical]) -> Canonical:
         read={name: sum(d.read[name] for d in deliveries) for name in dv.MONEY_TABLES},
         elsewhere=sum(d.elsewhere for d in deliveries),
     )
+    return replace(merged, superseded=sum(d.lines for d in deliveries) - merged.lines)
 
 
 def latest_versions(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

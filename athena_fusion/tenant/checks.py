@@ -58,6 +58,7 @@ def check_settings(source: SettingsFile, settings: Settings) -> Iterator[Finding
         settings.fusion.user and settings.fusion.signing_key
     ):
         yield source.finding(("fusion", "grant"), "jwt_assertion needs user and signing_key")
+    yield from _check_access(source, settings)
     evidence = settings.evidence
     for name, target in (("delivery", evidence.delivery), ("head_publication", evidence.head_publication)):
         if sum(value is not None for value in dict(target).values()) != 1:
@@ -67,6 +68,23 @@ def check_settings(source: SettingsFile, settings: Settings) -> Iterator[Finding
         yield source.finding(
             ("evidence", "head_publication"), "lies inside the store; heads must survive its loss"
         )
+
+
+def _check_access(source: SettingsFile, settings: Settings) -> Iterator[Finding]:
+    """What a run would only meet at night: a purpose without scopes, a database nobody can open, half a login."""
+    for section, scopes, needed in (
+        ("athenaone", settings.athenaone.scopes, ("rcm_extract",)),
+        ("fusion", settings.fusion.scopes, ("submit", "readback")),
+    ):
+        if missing := [name for name in needed if name not in scopes]:
+            yield source.finding((section, "scopes"), f"has none for {', '.join(missing)}")
+    if not settings.state_url.startswith(("sqlite:///", "postgresql+psycopg2://", "postgresql://")):
+        yield source.finding(("state_url",), "is not a sqlite:/// or postgresql:// address")
+    if settings.go_live > settings.first_batch_date:
+        yield source.finding(("go_live",), f"lies after the first night, {settings.first_batch_date}")
+    smtp = settings.evidence.delivery.smtp
+    if smtp is not None and (smtp.username is None) != (smtp.password is None):
+        yield source.finding(("evidence", "delivery", "smtp"), "has a username or a password, but not both")
 
 
 def _check_chart(source: SettingsFile, settings: Settings) -> Iterator[Finding]:

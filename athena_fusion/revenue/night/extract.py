@@ -225,18 +225,17 @@ def _queue(ctx: NightContext, entity: str, batch_date: date, found: SourceExtrac
 def _checks(found: SourceExtract) -> list[CheckOutcome]:
     read = sum(found.read.values())
     bad = found.quarantined.select("file", "row").unique().height
-    accounted = found.rows.height + bad + found.elsewhere
-    several = len({file.name.split("/")[0] for file in found.files}) > 1  # then older versions are superseded
+    accounted = found.rows.height + bad + found.elsewhere + found.superseded
     return [
         CheckOutcome(
             "rows_accounted",
-            ok=read == accounted or (several and read > accounted),
+            ok=read == accounted,
             blocking=True,
             left=str(read),
             right=str(accounted),
             difference=str(read - accounted),
             summary=f"{read} rows read: {found.rows.height} canonical, {bad} quarantined, "
-            f"{found.elsewhere} of others" + (f", {read - accounted} superseded" if several else ""),
+            f"{found.elsewhere} of others, {found.superseded} superseded",
         ),
         CheckOutcome(
             "nothing_quarantined",

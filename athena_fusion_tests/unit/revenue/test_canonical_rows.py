@@ -141,13 +141,23 @@ BAD: list[tuple[Callable[[Practice], None], str, str, str | None]] = [
     (_charge(TRANSACTIONID=""), "TRANSACTIONID", "the row has no id", "101"),
     (_charge(CONTEXTID="1"), "CONTEXTID", "the row belongs to another practice, or names none", None),
     (_charge(CLAIMID=""), "CLAIMID", "the row names no claim", None),
-    (_charge(CLAIMID="777"), "CLAIMID", "the claim of the row is not in the delivery", None),
+    (
+        _charge(CLAIMID="777"),
+        "CLAIMID",
+        "the claim of the row is not in the delivery, or is there twice",
+        None,
+    ),
     (_claim(SERVICEDEPARTMENTID=""), "CLAIMID", "the row or its claim names no department", None),
-    (_claim(SERVICEDEPARTMENTID="4711"), "CLAIMID", "the department is not in table DEPARTMENT", None),
+    (
+        _claim(SERVICEDEPARTMENTID="4711"),
+        "CLAIMID",
+        "the department is not in table DEPARTMENT, or is there twice",
+        None,
+    ),
     (
         _group(PROVIDERGROUPID="0"),
         "CLAIMID",
-        "the department's provider group, or its medical group, is not in table PROVIDERGROUP",
+        "the department's provider group, or its medical group, is not in table PROVIDERGROUP, or is there twice",
         None,
     ),
     (
@@ -165,7 +175,7 @@ BAD: list[tuple[Callable[[Practice], None], str, str, str | None]] = [
     (
         lambda p: (p.unapplied("RECEIPT", "1.00", DEPARTMENTID="4711"), None)[1],
         "DEPARTMENTID",
-        "the department is not in table DEPARTMENT",
+        "the department is not in table DEPARTMENT, or is there twice",
         None,
     ),
     (
@@ -295,3 +305,16 @@ def test_versions_over_nights() -> None:
     assert current.height == first.height
     assert current.row(0, named=True)["amount_cents"] == 1
     assert latest_versions([]).is_empty()
+
+
+def test_a_claim_with_two_departments_is_nobodys_guess() -> None:
+    p = Practice()
+    p.charge(p.claim("1003"), "1.00")
+    frames = p.frames()
+    other = frames["CLAIM"].with_columns(pl.lit("9999").alias("SERVICEDEPARTMENTID"))
+    twice = {**frames, "CLAIM": pl.concat([frames["CLAIM"], other])}
+    found = canonicalise(twice, X1, practice_id=PRACTICE, entity="101")
+    assert found.rows.is_empty()
+    assert found.quarantined["reason"].to_list() == [
+        "the claim of the row is not in the delivery, or is there twice"
+    ]
