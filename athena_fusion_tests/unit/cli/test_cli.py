@@ -106,3 +106,23 @@ def test_a_night_that_is_none_is_one_line(tenant, tmp_path, capsys, monkeypatch,
         main(arguments)
     assert stopped.value.code == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("rcm_extract:", "other:", "has none for rcm_extract"),
+        ("    submit: [", "    send: [", "has none for submit"),
+        ("sqlite:///", "nosuch:///", "is not a sqlite:/// or postgresql:// address"),
+        ("go_live: 2026-09-15", "go_live: 2031-01-01", "lies after the first night"),
+    ],
+)
+def test_config_check_sees_what_a_night_would_meet(tenant, old, new, said):
+    settings = tenant / "tenant.yaml"
+    text = settings.read_text()
+    assert old in text
+    settings.write_text(text.replace(old, new))
+    shown = run("config", "check")
+    assert shown.exit_code == 1
+    assert said in shown.output
+    assert "tenant.yaml:" in shown.output
