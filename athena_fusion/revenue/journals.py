@@ -54,11 +54,6 @@ def batch_name(entity: str, batch_date: date, category: str) -> str:
     return f"ATH-{entity}-{batch_date:%Y%m%d}-{CATEGORY_WORDS[category]}"
 
 
-def journal_name(entity: str, post_date: date, category: str, revision: int) -> str:
-    """REFERENCE4: `ATH-101-20260915-CHARGES-r2`."""
-    return f"{batch_name(entity, post_date, category)}-r{revision}"
-
-
 def line_amounts(postings: pl.DataFrame) -> pl.DataFrame:
     """Gross sums: JOURNAL, posting_id, combination, debit_cents, credit_cents.
 

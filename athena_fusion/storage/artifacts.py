@@ -135,12 +135,6 @@ class ArtifactStore:
                 target.write_bytes(self.read_bytes(path))
             yield Path(place)
 
-    def write_frame(self, path: str, frame: pl.DataFrame) -> Artifact:
-        """Store a frame as Parquet (zstd) with its statistics; the digest is that of the file."""
-        buffer = io.BytesIO()
-        frame.write_parquet(buffer, compression="zstd", statistics=True)
-        return self.write_bytes(path, buffer.getvalue())
-
     def read_frame(self, path: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The Parquet frame at `path`."""
         return pl.read_parquet(io.BytesIO(self.read_bytes(path)), columns=list(columns) if columns else None)

@@ -1,6 +1,7 @@
 """Packages, a store, a state database and a delivery for tests of `athena_fusion.delivery`."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -128,7 +129,9 @@ class World:
         content = json.dumps(rows).encode()
         folder = f"assets/journal_fbdi/{BATCH_DATE}/{entity}"
         stored = self.store.write_bytes(f"{folder}/{intent.file_name()}", content)
-        frame = self.store.write_frame(f"{folder}/{intent.short}.parquet", lines)
+        buffer = io.BytesIO()
+        lines.write_parquet(buffer)
+        frame = self.store.write_bytes(f"{folder}/{intent.short}.parquet", buffer.getvalue())
         package = Package(
             intent=intent,
             file_name=intent.file_name(),

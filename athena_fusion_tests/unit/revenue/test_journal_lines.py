@@ -17,7 +17,7 @@ from revenue_world import (
 )
 
 from athena_fusion.accounting.periods import accounting_dates
-from athena_fusion.revenue.journals import batch_name, journal_lines, journal_name, line_amounts
+from athena_fusion.revenue.journals import batch_name, journal_lines, line_amounts
 from athena_fusion.revenue.postings import post
 
 NEXT = date(2026, 9, 16)
@@ -47,7 +47,6 @@ def _charge(amount: str = "10.00", day: date = DAY) -> Practice:
 
 def test_names() -> None:
     assert batch_name("101", DAY, "02") == "ATH-101-20260915-PAYMENTS"
-    assert journal_name("101", DAY, "09", 3) == "ATH-101-20260915-INCENTIVES-r3"
 
 
 def test_line_keys_count_within_their_journal() -> None:
