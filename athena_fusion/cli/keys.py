@@ -6,6 +6,9 @@ from athena_fusion.cli.output import console, emit_json, table
 from athena_fusion.runtime import Runtime
 from athena_fusion.trust.keys import PURPOSES
 
+# A thumbprint may begin with a dash; it is an argument all the same.
+_KID_FIRST = {"ignore_unknown_options": True}
+
 purpose_argument = click.argument("purpose", type=click.Choice(PURPOSES))
 
 
@@ -32,7 +35,7 @@ def new(purpose: str) -> None:
     console.print(key)
 
 
-@keys.command()
+@keys.command(context_settings=_KID_FIRST)
 @click.argument("kid")
 @click.option("--early", is_flag=True, help="Before seven days of publication have passed.")
 def promote(kid: str, early: bool) -> None:
@@ -40,14 +43,14 @@ def promote(kid: str, early: bool) -> None:
     console.print(_changed("promote", Runtime.shared().keys.promote(kid, early=early)))
 
 
-@keys.command()
+@keys.command(context_settings=_KID_FIRST)
 @click.argument("kid")
 def retire(kid: str) -> None:
     """End a key's use; what it signed stays valid."""
     console.print(_changed("retire", Runtime.shared().keys.retire(kid)))
 
 
-@keys.command()
+@keys.command(context_settings=_KID_FIRST)
 @click.argument("kid")
 def revoke(kid: str) -> None:
     """Declare a key compromised from now on."""

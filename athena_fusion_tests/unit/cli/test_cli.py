@@ -126,3 +126,10 @@ def test_config_check_sees_what_a_night_would_meet(tenant, old, new, said):
     assert shown.exit_code == 1
     assert said in shown.output
     assert "tenant.yaml:" in shown.output
+
+
+@pytest.mark.parametrize("action", ["promote", "retire", "revoke"])
+def test_a_key_id_may_begin_with_a_dash(tenant, action):
+    shown = run("keys", action, "-9Qx")
+    assert "No such option" not in shown.output
+    assert "no key -9Qx" in str(shown.exception)
