@@ -46,6 +46,11 @@ from athena_fusion.trust.masking import mask_handlers
 from athena_fusion.trust.secrets import SecretError, SecretRef
 from athena_fusion.trust.tokens import SigningKey, TokenCache, TokenClient, TokenError, TokenSource
 
+
+class NoSuchNight(Exception):
+    """A business day or a billing entity that no partition stands for; nothing was run."""
+
+
 REFUSALS = (GateRefused, ReloadRefused, StageRefused)
 """Something that is not allowed as things stand: a gate, a control, a person's decision is missing."""
 
@@ -67,6 +72,7 @@ PLATFORM_ERRORS = (
     KeyProblem,
     LogBroken,
     ManifestError,
+    NoSuchNight,
     NothingDelivered,
     PackError,
     PublishError,

@@ -68,8 +68,8 @@ def run(command: click.Command, arguments: Sequence[str] | None) -> None:
             stop(UPSTREAM, str(error))
         if isinstance(error, REFUSALS):
             stop(BLOCKED, str(error))
-        # A value that is no date, entity or amount; a folder that cannot be written; a database that does not answer.
-        if isinstance(error, (*PLATFORM_ERRORS, ValueError, OSError, SQLAlchemyError)):
+        # Also a folder that cannot be written and a database that does not answer; a fault of ours keeps its traceback.
+        if isinstance(error, (*PLATFORM_ERRORS, OSError, SQLAlchemyError)):
             stop(
                 FINDINGS,
                 f"{type(error).__name__}: {error}" if not isinstance(error, PLATFORM_ERRORS) else str(error),

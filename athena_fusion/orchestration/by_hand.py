@@ -16,13 +16,10 @@ from athena_fusion.orchestration.cadence import CADENCE
 from athena_fusion.orchestration.entities import register_entities
 from athena_fusion.orchestration.nightly import FLOW
 from athena_fusion.orchestration.partitions import NightKey, closed_day
+from athena_fusion.runtime import NoSuchNight
 
 # The events are in the instance; the terminal gets our own summary.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-class NoSuchNight(ValueError):
-    """A business day or a billing entity that no partition stands for."""
 
 
 @dataclass(frozen=True)
